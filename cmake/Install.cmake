@@ -1,0 +1,6 @@
+include(GNUInstallDirs)
+install(TARGETS tlsmend RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
+install(FILES ${CMAKE_SOURCE_DIR}/config/tlsmend.conf
+        DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/tlsmend)
+install(FILES ${CMAKE_SOURCE_DIR}/docs/man/tlsmend.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
+install(FILES ${CMAKE_SOURCE_DIR}/docs/man/tlsmend.conf.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
