@@ -4,7 +4,8 @@
  *      addr - IP addresses, networks and their classes
  *
  * DESCRIPTION
- *      Text to bytes and back, without sockets or look-ups.  Pure; any thread.
+ *      Text to bytes and back, without sockets or look-ups.  In comparisons an IPv4-mapped address
+ *      (::ffff:192.0.2.1, a dual-stack socket's view) is the IPv4 address.  Pure; any thread.
  */
 #ifndef TLSMEND_BASE_ADDR_H
 #define TLSMEND_BASE_ADDR_H

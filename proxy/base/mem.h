@@ -12,6 +12,7 @@
 #ifndef TLSMEND_BASE_MEM_H
 #define TLSMEND_BASE_MEM_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 void *mem_zalloc(size_t n);               /* zeroed; free() it */
@@ -19,5 +20,6 @@ void *mem_array(size_t count, size_t n);  /* zeroed; aborts on overflow of count
 void *mem_resize(void *p, size_t count, size_t n);
 char *mem_strdup(const char *s);          /* NULL gives NULL */
 char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *mem_vformat(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
 #endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* buf - see buf.h for the contract. */
+#include "proxy/base/buf.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/invariant.h"
+#include "proxy/base/mem.h"
+
+#define BUF_FIRST_SIZE 64
+
+void buf_init(struct buf *b, size_t cap)
+{
+    *b = (struct buf){.cap = cap};
+}
+
+void buf_clear(struct buf *b)
+{
+    free(b->p);
+    *b = (struct buf){.cap = b->cap};
+}
+
+void buf_reset(struct buf *b)
+{
+    b->n = 0;
+}
+
+/* Room for `size` bytes; doubling keeps many small appends cheap. */
+static void grow(struct buf *b, size_t size)
+{
+    size_t want = b->size > 0 ? b->size : BUF_FIRST_SIZE;
+
+    if (size <= b->size)
+        return;
+    while (want < size)
+        want = want <= SIZE_MAX / 2 ? want * 2 : size;
+    /* Memory follows the cap too; one byte more is the NUL of buf_cstr(). */
+    if (want > b->cap && b->cap < SIZE_MAX)
+        want = size > b->cap + 1 ? size : b->cap + 1;
+    b->p = mem_resize(b->p, want, 1);
+    b->size = want;
+}
+
+bool buf_add(struct buf *b, struct slice s)
+{
+    if (s.n > b->cap - b->n)
+        return false;
+    if (s.n == 0)
+        return true;
+    grow(b, b->n + s.n);
+    memcpy(b->p + b->n, s.p, s.n);
+    b->n += s.n;
+    return true;
+}
+
+bool buf_addc(struct buf *b, char c)
+{
+    return buf_add(b, slice_of(&c, 1));
+}
+
+bool buf_addf(struct buf *b, const char *format, ...)
+{
+    va_list args;
+    char *text;
+    bool ok;
+
+    va_start(args, format);
+    text = mem_vformat(format, args);
+    va_end(args);
+    ok = buf_add(b, slice_str(text));
+    free(text);
+    return ok;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    INVARIANT(n <= b->n);
+    b->n -= n;
+    if (n > 0 && b->n > 0)
+        memmove(b->p, b->p + n, b->n);
+}
+
+struct slice buf_slice(const struct buf *b)
+{
+    return b->p != NULL ? (struct slice){b->p, b->n} : (struct slice){"", 0};
+}
+
+const char *buf_cstr(struct buf *b)
+{
+    grow(b, b->n + 1);
+    b->p[b->n] = '\0';
+    return b->p;
+}
