@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See destination_internal.h: what the answers mean for the recipient. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/mem.h"
+#include "proxy/relay/destination_internal.h"
+
+void destination_fail(struct destination *d, enum reason why, const char *format, ...)
+{
+    va_list args;
+
+    d->reason = why;
+    va_start(args, format);
+    (void)vsnprintf(d->detail, sizeof(d->detail), format, args);
+    va_end(args);
+}
+
+enum reason reason_of_dns(enum dns_status s)
+{
+    switch (s) {
+    case DNS_TIMED_OUT:
+        return REASON_DNS_TIMEOUT;
+    case DNS_IS_BOGUS:
+        return REASON_DNS_BOGUS;
+    case DNS_OK:
+    case DNS_NODATA:
+    case DNS_NXDOMAIN:
+    case DNS_FAILED:
+        break;
+    }
+    return REASON_DNS_FAILED;
+}
+
+bool destination_demands(struct destination *d, wall_ms now)
+{
+    for (size_t i = 0; i < d->host_count; i++) {
+        struct destination_host *h = &d->hosts[i];
+
+        if (demand_decide(snapshot_demand(d->snapshot), slice_str(d->domain), d->is_literal,
+                          slice_str(h->name), now, &h->demand) == DEMAND_EXPIRED) {
+            const struct override *o = h->demand.override;
+            char when[INSTANT_TEXT_MAX];
+
+            destination_fail(d, REASON_OVERRIDE_EXPIRED, "%s, match \"%s\", expired %s", o->origin,
+                             o->match, instant_text(o->expires, when));
+            return false;
+        }
+    }
+    return true;
+}
+
+static void host_accept(const struct destination *d, struct destination_host *h,
+                        const struct addr_filter *filter, uint16_t port,
+                        const struct dns_answer *answer)
+{
+    if (answer == NULL || answer->status != DNS_OK)
+        return;
+    h->addr_secure = answer->secure;
+    h->addrs = mem_resize(h->addrs, h->addr_count + answer->count + 1, sizeof(*h->addrs));
+    for (size_t i = 0; i < answer->count; i++) {
+        struct addr a = answer->addrs[i];
+        enum addr_refusal refusal;
+
+        a.port = port;
+        refusal = addr_judge(filter, &a);
+        if (refusal == ADDR_REFUSED_SELF) {
+            h->loops = true;
+            h->refused++;
+        } else if (refusal != ADDR_ACCEPTED && !d->is_route) {
+            h->refused++; /* a route is the administrator's word: any class of address is fine */
+        } else {
+            h->addrs[h->addr_count++] = a;
+        }
+    }
+}
+
+/* What the client hears when no host has a usable address (C-MX-03, C-MX-05, C-MX-06). */
+static void settle_nobody(struct destination *d, const struct host_answers *answers)
+{
+    bool all_absent = true, any_loop = false, any_refused = false;
+
+    for (size_t i = 0; i < d->host_count; i++) {
+        const struct dns_answer *both[] = {answers[i].a, answers[i].aaaa};
+
+        any_loop |= d->hosts[i].loops;
+        any_refused |= d->hosts[i].refused > 0;
+        for (size_t k = 0; k < 2; k++) {
+            if (both[k] == NULL)
+                continue;
+            if (both[k]->status != DNS_NXDOMAIN)
+                all_absent = false;
+            if (both[k]->status > DNS_NXDOMAIN) {
+                destination_fail(d, reason_of_dns(both[k]->status), "address of %s: %s %s",
+                                 d->hosts[i].name, dns_status_name(both[k]->status),
+                                 both[k]->detail != NULL ? both[k]->detail : "");
+                return;
+            }
+        }
+    }
+    if (any_loop)
+        destination_fail(d, REASON_LOOP, "the only MX address left is a listener of this tlsmend");
+    else if (any_refused)
+        destination_fail(d, REASON_MX_FORBIDDEN, "host %s", d->hosts[0].name);
+    else if (all_absent && !d->implicit_mx)
+        destination_fail(d, REASON_MX_NOT_FOUND, "host %s", d->hosts[0].name);
+    else
+        destination_fail(d, REASON_MX_UNRESOLVABLE, "host %s has neither A nor AAAA",
+                         d->hosts[0].name);
+}
+
+static void settle_targets(struct destination *d, bool ip6_broken)
+{
+    size_t limit = (size_t)snapshot_settings(d->snapshot)->resolver.addresses;
+    struct mx_addresses *lists = mem_array(d->host_count + 1, sizeof(*lists));
+
+    for (size_t i = 0; i < d->host_count; i++)
+        lists[i] = (struct mx_addresses){d->hosts[i].addrs, d->hosts[i].addr_count};
+    d->targets = mem_array(limit + 1, sizeof(*d->targets));
+    d->target_count = mx_targets(lists, d->host_count, limit, ip6_broken, d->targets);
+    free(lists);
+}
+
+static struct addr_filter filter_for(const struct destination *d, uint16_t port)
+{
+    struct addr_filter f = {
+        .allow_private = snapshot_settings(d->snapshot)->resolver.allow_private_mx,
+        .mx_port = port,
+    };
+
+    f.own = snapshot_own(d->snapshot, &f.own_count);
+    return f;
+}
+
+static uint16_t port_for(const struct destination *d)
+{
+    const struct override *o =
+        override_for_domain(snapshot_demand(d->snapshot), slice_str(d->domain));
+
+    return d->is_route ? o->route_port : snapshot_settings(d->snapshot)->resolver.mx_port;
+}
+
+void destination_settle(struct destination *d, struct services *sv,
+                        const struct host_answers *answers)
+{
+    uint16_t port = port_for(d);
+    struct addr_filter filter = filter_for(d, port);
+
+    for (size_t i = 0; i < d->host_count; i++) {
+        host_accept(d, &d->hosts[i], &filter, port, answers[i].aaaa);
+        host_accept(d, &d->hosts[i], &filter, port, answers[i].a);
+    }
+    settle_targets(d, services_ip6_broken(sv));
+    if (d->target_count == 0)
+        settle_nobody(d, answers);
+}
+
+void destination_settle_address(struct destination *d, const struct addr *a)
+{
+    uint16_t port = port_for(d);
+    struct addr_filter filter = filter_for(d, port);
+    struct destination_host *h = &d->hosts[0];
+    enum addr_refusal refusal;
+    char text[ADDR_TEXT_MAX];
+
+    h->addrs = mem_array(1, sizeof(*h->addrs));
+    h->addrs[0] = *a;
+    h->addrs[0].port = port;
+    refusal = addr_judge(&filter, &h->addrs[0]);
+    if (refusal == ADDR_REFUSED_SELF) {
+        destination_fail(d, REASON_LOOP, "%s is a listener of this tlsmend",
+                         addr_port_text(&h->addrs[0], text));
+    } else if (refusal != ADDR_ACCEPTED && !d->is_route) {
+        h->refused = 1;
+        destination_fail(d, REASON_MX_FORBIDDEN, "%s is a %s address", addr_text(a, text),
+                         addr_class_name(addr_class(a)));
+    } else {
+        h->addr_count = 1;
+        settle_targets(d, false);
+    }
+}

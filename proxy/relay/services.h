@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      services - what a worker lends to its sessions
+ *
+ * DESCRIPTION
+ *      The loop, the resolver, the log and the small memory of one worker.  Handed down by pointer from
+ *      worker to session, transaction, leg and upstream; one thread.  The resolver sits in a share, since a
+ *      reload may replace it while look-ups of the old one are still under way.
+ */
+#ifndef TLSMEND_RELAY_SERVICES_H
+#define TLSMEND_RELAY_SERVICES_H
+
+#include "proxy/net/loop.h"
+#include "proxy/net/resolver.h"
+#include "proxy/store/log.h"
+
+struct resolver_share;
+
+/* NULL with one line in *error. */
+struct resolver_share *resolver_share_new(struct loop *l, const struct resolver_params *p,
+                                          struct buf *error);
+struct resolver_share *resolver_share_hold(struct resolver_share *s);
+void resolver_share_drop(struct resolver_share **s); /* frees the resolver with the last hold */
+struct resolver *resolver_of(const struct resolver_share *s);
+
+struct services {
+    struct loop *loop;
+    struct resolver_share *resolver;
+    struct log *log;
+    uint64_t seed;             /* for the shuffle of equal MX hosts; changes with each use */
+    mono_ms ip6_broken_until;  /* C-MX-10: no IPv6 first before that */
+};
+
+/* A connection over IPv6 could not be made at all (no route, no answer): IPv4 goes first for a while. */
+#define IP6_BROKEN_MS (10 * 60 * 1000)
+void services_ip6_failed(struct services *sv);
+void services_ip6_worked(struct services *sv);
+bool services_ip6_broken(const struct services *sv);
+uint64_t services_random(struct services *sv);
+
+#endif

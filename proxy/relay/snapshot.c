@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See snapshot.h. */
+#include "proxy/relay/snapshot.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/mem.h"
+
+struct snapshot {
+    atomic_uint holds;
+    struct settings *settings;
+    struct demand_config demand;
+    struct tls_context *tls;
+    struct trust_store *trust;
+    struct trust_store **own_trust; /* per destination; NULL: no ca_file */
+    struct addr *own;
+    size_t own_count;
+};
+
+static struct trust_store *load_store(const struct settings *set, const char *ca_file,
+                                      struct buf *error)
+{
+    struct trust_params params = {
+        .bundle = set->tls.trust_store,
+        .extra = ca_file,
+        .crl_files = (const char *const *)set->tls.crl_files.items,
+        .crl_count = set->tls.crl_files.count,
+    };
+
+    return trust_load(&params, error);
+}
+
+static bool load_stores(struct snapshot *s, struct buf *error)
+{
+    s->trust = load_store(s->settings, NULL, error);
+    if (s->trust == NULL)
+        return false;
+    s->own_trust = mem_array(s->settings->destination_count + 1, sizeof(*s->own_trust));
+    for (size_t i = 0; i < s->settings->destination_count; i++) {
+        const struct override *o = &s->settings->destinations[i];
+
+        if (o->ca_file == NULL)
+            continue;
+        s->own_trust[i] = load_store(s->settings, o->ca_file, error);
+        if (s->own_trust[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+struct snapshot *snapshot_new(struct settings *settings, const struct addr *own, size_t own_count,
+                              struct buf *error)
+{
+    struct snapshot *s = mem_zalloc(sizeof(*s));
+
+    atomic_init(&s->holds, 1);
+    s->settings = settings;
+    s->demand = (struct demand_config){
+        .level = settings->tls.level,
+        .literal_level = settings->tls.literal_level,
+        .min_version = settings->tls.min_version,
+        .overrides = settings->destinations,
+        .override_count = settings->destination_count,
+    };
+    s->own = mem_array(own_count + 1, sizeof(*s->own));
+    if (own_count > 0)
+        memcpy(s->own, own, own_count * sizeof(*own));
+    s->own_count = own_count;
+    s->tls = tls_context_new(error);
+    if (s->tls == NULL || !load_stores(s, error))
+        snapshot_drop(&s);
+    return s;
+}
+
+struct snapshot *snapshot_refresh(struct snapshot *old, struct buf *error)
+{
+    return snapshot_new(settings_hold(old->settings), old->own, old->own_count, error);
+}
+
+struct snapshot *snapshot_hold(struct snapshot *s)
+{
+    atomic_fetch_add_explicit(&s->holds, 1, memory_order_relaxed);
+    return s;
+}
+
+void snapshot_drop(struct snapshot **held)
+{
+    struct snapshot *s = *held;
+
+    *held = NULL;
+    if (s == NULL || atomic_fetch_sub_explicit(&s->holds, 1, memory_order_acq_rel) != 1)
+        return;
+    if (s->own_trust != NULL)
+        for (size_t i = 0; i < s->settings->destination_count; i++)
+            trust_drop(&s->own_trust[i]);
+    free(s->own_trust);
+    trust_drop(&s->trust);
+    tls_context_drop(&s->tls);
+    settings_drop(&s->settings);
+    free(s->own);
+    free(s);
+}
+
+const struct settings *snapshot_settings(const struct snapshot *s)
+{
+    return s->settings;
+}
+
+const struct demand_config *snapshot_demand(const struct snapshot *s)
+{
+    return &s->demand;
+}
+
+struct tls_context *snapshot_tls(const struct snapshot *s)
+{
+    return s->tls;
+}
+
+struct trust_store *snapshot_trust(const struct snapshot *s, const struct override *o)
+{
+    if (o != NULL && o->ca_file != NULL) {
+        size_t i = (size_t)(o - s->settings->destinations);
+
+        return s->own_trust[i];
+    }
+    return s->trust;
+}
+
+const struct addr *snapshot_own(const struct snapshot *s, size_t *count)
+{
+    *count = s->own_count;
+    return s->own;
+}
+
+bool snapshot_trust_changed(const struct snapshot *s)
+{
+    if (trust_changed(s->trust))
+        return true;
+    for (size_t i = 0; i < s->settings->destination_count; i++)
+        if (s->own_trust[i] != NULL && trust_changed(s->own_trust[i]))
+            return true;
+    return false;
+}
