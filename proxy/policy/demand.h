@@ -62,7 +62,8 @@ struct string_list {
     size_t count;
 };
 
-/* One row of `destinations`; members that are not set leave the value below in force. */
+/* One row of `destinations`.  One row is in force for a host, never several: a member that is not set
+ * there leaves the default in force, not that of a wider row. */
 struct override {
     char *match;              /* as written: "partner.example", ".legacy.example",
                                  "mx:.mail.protection.outlook.com", "*" */
@@ -95,12 +96,15 @@ struct demand {
     enum tls_version min_version;
     const char *policy_id;         /* the override's match, or "" */
     const struct override *override; /* NULL: none; names, fingerprints, ca_file from there */
-    struct string_list names;      /* in force at verify and secure; keywords not yet expanded */
+    const char *const *names;      /* in force at verify and secure; keywords not yet expanded */
+    size_t name_count;
 };
 
 enum demand_status { DEMAND_OK, DEMAND_EXPIRED };
 
-/* Row for the domain as a whole (route, expiry): exact domain, longest ".parent", "*"; NULL: none. */
+/* Row for the domain as a whole (route, expiry): exact domain, longest ".parent", "*"; NULL: none.  A
+ * ".parent" row holds for names below, not for the parent itself.  A domain in brackets is an
+ * address literal: only a row with the same address and "*" apply. */
 const struct override *override_for_domain(const struct demand_config *c, struct slice domain);
 /* Row for one MX host of that domain: exact domain, then the longest parent, then the longest "mx:"
  * suffix, then "*".  "mx:host" matches exactly, "mx:.suffix" hosts below. */
@@ -126,7 +130,8 @@ struct tls_reached {
 bool demand_met(const struct demand *d, const struct tls_reached *got);
 
 /* Expand keywords of d->names for this host: writes at most `max` slices, returns their number.
- * dot-nexthop becomes ".nexthop".  `scratch` owns the text. */
+ * dot-nexthop becomes ".nexthop".  `scratch` owns that text: leave it alone while the slices are used.
+ * An empty host or next hop, or one that is an address, names nothing and is left out. */
 size_t demand_names(const struct demand *d, struct slice mx_host, struct slice nexthop,
                     struct buf *scratch, struct slice *out, size_t max);
 

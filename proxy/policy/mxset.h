@@ -27,7 +27,8 @@ enum mx_kind {
 };
 
 /* Sorts and cleans `records` in place.  Address literals and "localhost" as exchange are taken out too
- * (*refused counts them, and nulls among others); duplicates of a host keep the best preference. */
+ * (*refused counts them, nulls among others, and what is beyond MX_HOSTS_MAX); duplicates of a host
+ * keep the best preference.  The order depends on the records and the seed, not on the order given. */
 enum mx_kind mx_sort(struct mx_record *records, size_t *count, uint64_t seed, size_t *refused);
 
 enum addr_refusal {
@@ -39,11 +40,14 @@ enum addr_refusal {
 
 struct addr_filter {
     bool allow_private;
-    const struct addr *own; /* our listeners; unspecified listener addresses match any local[] address */
+    const struct addr *own;   /* our listeners; an unspecified one stands for every local[] address */
     size_t own_count;
+    const struct addr *local; /* the addresses of this host, as far as known */
+    size_t local_count;
     uint16_t mx_port;       /* the port that MXs are asked on */
 };
 
+/* SELF goes before the other refusals, so that a loop is called one. */
 enum addr_refusal addr_judge(const struct addr_filter *f, const struct addr *a);
 
 /* One address to try. */

@@ -15,4 +15,6 @@
 /* `host` normalised and NUL-terminated; the answer points into it. */
 const char *provider_of(const char *host);
 
+const char *provider_library_version(void); /* of libpsl, "0.21.2" */
+
 #endif
