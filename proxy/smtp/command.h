@@ -46,7 +46,7 @@ struct mail_params {
     uint64_t size;
     enum body_type body;
     bool prdr;
-    bool smtputf8; /* asked for; never offered */
+    bool smtputf8; /* asked for; never offered, so the answer is 555 as well */
 };
 
 /* What is wrong with MAIL or RCPT, as the reply to give. */
@@ -62,7 +62,8 @@ struct command_error command_mail(struct slice args, struct mailbox *sender,
 struct command_error command_rcpt(struct slice args, struct mailbox *recipient);
 
 /* XFORWARD attributes (Postfix XFORWARD_README); xtext-decoded, "[UNAVAILABLE]" is left empty.
- * Control bytes inside xtext are a syntax error. */
+ * Control and 8-bit bytes inside xtext are a syntax error; a value that is too long is cut.  *io keeps
+ * what earlier XFORWARD commands said, and is unchanged on error. */
 struct xforward {
     char name[256], addr[128], port[8], proto[16], helo[256], ident[128], source[16];
 };

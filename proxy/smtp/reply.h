@@ -8,8 +8,9 @@
  *      to the client.  The parser takes bytes in any segmentation and is strict where laxness loses mail
  *      (C-OUT-01, C-OUT-09): three digits 2yz..5yz (second digit 0-5), then '-', SP or end of line,
  *      the same code on every line, at most 512 lines and 64 KiB; a bare LF ends a line only if
- *      preceded by CR; other control bytes (but HT) and 8-bit bytes are kept in the text as they
- *      came: reply_write() makes them harmless.
+ *      preceded by CR and is a protocol error elsewhere; other control bytes (a CR without LF among
+ *      them) and 8-bit bytes are kept in the text as they came: reply_write() makes them harmless.
+ *      On REPLY_BAD `into` holds what was read so far, for the record only.
  *      Pure.
  */
 #ifndef TLSMEND_SMTP_REPLY_H
@@ -41,7 +42,8 @@ void reply_clear(struct reply *r);
 void reply_copy(struct reply *to, const struct reply *from); /* `to` initialised; its content replaced */
 void reply_move(struct reply *to, struct reply *from);       /* `from` is empty after */
 
-/* Our own reply; enh like "4.7.5" (NULL: none), text one line or several joined by '\n'. */
+/* Our own reply; enh like "4.7.5" (NULL: none), text one line or several joined by '\n'; the enhanced
+ * code is put before each.  One that does not fit `code` is left out. */
 void reply_set(struct reply *r, int code, const char *enh, struct slice text);
 
 /* Enhanced code at the start of a reply text, if its class fits `code`; class 0 else. */
@@ -52,7 +54,7 @@ struct enhanced enhanced_parse(struct slice text, int code);
 void reply_recode(struct reply *r, int code);
 
 /* The wire form with CRLF.  Control bytes become '?', bytes over 0x7e '?'; lines over 500 bytes are
- * cut.  An empty text gives "250 \r\n"-style lines (code and SP). */
+ * cut; HT stays.  An empty text gives "250 \r\n"-style lines (code and SP). */
 bool reply_write(const struct reply *r, struct buf *out);
 /* The text on one line, lines joined by " / ", for a log field or for our own text about it. */
 void reply_oneline(const struct reply *r, struct buf *out);
