@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Lab (once per run) and the Scene (once per test): what a test takes its parts from."""
+
+import itertools
+import os
+import pathlib
+import shutil
+import tempfile
+
+from .dns import Knot
+from .hostile import HostileMx
+from .netns import Network
+from .pki import Pki
+from .smtpc import SmtpClient
+from .tlsmend import Tlsmend
+
+
+class Lab:
+    """Network, DNS and certificates; and real servers that several tests share."""
+
+    def __init__(self):
+        base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tlsmend-lab-", dir=base))
+        self.directory.chmod(0o755)
+        self._count = itertools.count(1)
+        self.shared = {}
+        self.net = self.dns = None
+        try:
+            self.net = Network()
+            self.dns = Knot(self.net, self.directory / "dns")
+            self.dns.start()
+            self.pki = Pki(self.directory / "pki")
+        except BaseException:
+            self.close()
+            raise
+
+    def new_directory(self, name):
+        """A path that does not exist yet, short enough for UNIX sockets in it."""
+        return self.directory / f"{next(self._count)}-{name}"
+
+    def share(self, name, make):
+        """The server of that name, made by make() on first use and stopped at the end of the run."""
+        if name not in self.shared:
+            self.shared[name] = make()
+        return self.shared[name]
+
+    def close(self):
+        for server in reversed(list(self.shared.values())):
+            server.stop()
+        if self.dns is not None:
+            self.dns.stop()
+        if self.net is not None:
+            self.net.close()
+        if not os.environ.get("LAB_KEEP"):
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Scene:
+    """One test's domains, servers and clients; all ended with the test."""
+
+    def __init__(self, lab):
+        self.lab, self.net, self.dns, self.pki = lab, lab.net, lab.dns, lab.pki
+        self._parts = []   # (name, thing with stop() and perhaps tail())
+
+    def add(self, name, part):
+        self._parts.append((name, part))
+        return part
+
+    def domain(self, signed=False):
+        return self.dns.domain(signed)
+
+    def hostile(self, domain=None, *, label="mx", kind="good", preference=10, chain=None, tls=True,
+                **options):
+        """A HostileMx.  With a domain it becomes that domain's MX `label`.domain, with a certificate
+        of that kind; tls=False: none, and STARTTLS is not offered."""
+        if domain is None:
+            return self.add("hostile", HostileMx(self.net, chain=chain, **options))
+        host = f"{label}.{domain.name}"
+        if chain is None and tls:
+            chain = self.pki.chain(kind, host)
+        options.setdefault("name", host)
+        mx = self.add(f"hostile {host}", HostileMx(self.net, chain=chain, **options))
+        domain.add_addresses(host, mx.addresses)
+        domain.mx(host, preference)
+        mx.host = host
+        return mx
+
+    def tlsmend(self, **settings):
+        """A running daemon; settings are merged over the lab's defaults (see lab/tlsmend.py)."""
+        return self.add("tlsmend", Tlsmend(self.lab, self.lab.new_directory("tlsmend"), settings))
+
+    def client(self, tlsmend, **options):
+        """A raw SMTP client to it, greeted."""
+        address, port = tlsmend.listener
+        client = SmtpClient(self.net.client, address, port, **options)
+        self._parts.append(("client", _Stoppable(client.close)))
+        return client
+
+    def server(self, factory, **options):
+        """A real server for this test alone, e.g. scene.server(PostfixMx, chain=...)."""
+        return self.add(factory.__name__, factory(self.lab, **options))
+
+    def report(self):
+        """What every part has to say after a failure: (title, text) pairs."""
+        shared = list(self.lab.shared.items())
+        for name, part in self._parts + shared:
+            if hasattr(part, "tail"):
+                yield name, part.tail()
+            elif isinstance(part, HostileMx):
+                yield name, "\n".join(map(repr, part.records))[-6000:]
+
+    def close(self):
+        errors = []
+        for name, part in reversed(self._parts):
+            try:
+                part.stop()
+            except AssertionError as e:
+                errors.append(f"{name}: {e}")
+        scripts = [r.error for _, part in self._parts if isinstance(part, HostileMx)
+                   for r in part.records if r.error.startswith("script failed")]
+        if errors or scripts:
+            raise AssertionError("\n".join(errors + scripts))
+
+
+class _Stoppable:
+    def __init__(self, stop):
+        self.stop = stop

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon under test: configuration, start, records, end.
+
+The program is $TLSMEND_BIN, else build/release/tlsmend of this tree.
+"""
+
+import json
+import os
+import pathlib
+import signal
+
+from .process import Process, wait_for, wait_for_port
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+_SANITIZER_EXIT = 99
+_SANITIZERS = {
+    "ASAN_OPTIONS": f"exitcode={_SANITIZER_EXIT}:abort_on_error=0:detect_leaks=1",
+    "UBSAN_OPTIONS": f"halt_on_error=1:exitcode={_SANITIZER_EXIT}:print_stacktrace=1",
+    "TSAN_OPTIONS": f"exitcode={_SANITIZER_EXIT}",
+}
+
+
+def program():
+    return pathlib.Path(os.environ.get("TLSMEND_BIN") or ROOT / "build/release/tlsmend")
+
+
+def config_text(settings):
+    """libconfig text of nested dicts; a list of dicts is a list of groups, other lists are arrays."""
+    return "".join(f"{key} = {_value(value)};\n" for key, value in settings.items())
+
+
+def _value(v):
+    if isinstance(v, bool):
+        return "true" if v else "false"
+    if isinstance(v, (int, float)):
+        return repr(v)
+    if isinstance(v, dict):
+        return "{ " + "".join(f"{k} = {_value(x)}; " for k, x in v.items()) + "}"
+    if isinstance(v, (list, tuple)):
+        inside = ", ".join(_value(x) for x in v)
+        return f"( {inside} )" if v and isinstance(v[0], dict) else f"[ {inside} ]"
+    return '"' + str(v).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def merged(base, more):
+    """`more` over `base`; groups are merged key by key, None removes a key."""
+    out = dict(base)
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(out.get(key), dict):
+            value = merged(out[key], value)
+        if value is None:
+            out.pop(key, None)
+        else:
+            out[key] = value
+    return out
+
+
+class Tlsmend:
+    """One running daemon in the client namespace."""
+
+    def __init__(self, lab, directory, settings=None, *, start=True):
+        self._lab, self.directory = lab, directory
+        directory.mkdir()
+        self.config_path, self.log_path = directory / "tlsmend.conf", directory / "records.json"
+        self.settings = merged(self._defaults(), settings or {})
+        self._process = None
+        self.write_config()
+        if start:
+            self.start()
+
+    def _defaults(self):
+        return {
+            "helo_name": "client.lab.example",
+            "user": "",
+            "workers": 2,
+            "listeners": [{"name": "relayhost", "protocol": "smtp", "address": "127.0.0.1", "port": 2525}],
+            "tls": {"level": "verify", "trust_store": self._lab.pki.trust_store},
+            "resolver": {"stubs": [{"zone": ".", "address": self._lab.dns.address}],
+                         "trust_anchor": self._lab.dns.trust_anchor},
+            "log": {"format": "json", "sinks": [{"kind": "file", "path": self.log_path}]},
+        }
+
+    # -- life ---------------------------------------------------------------------------------
+
+    @property
+    def listener(self):
+        first = self.settings["listeners"][0]
+        return first["address"], first["port"]
+
+    def write_config(self, **changes):
+        """The configuration file anew, with these changes; `reload` makes a running one read it."""
+        self.settings = merged(self.settings, changes)
+        self.config_path.write_text(config_text(self.settings), encoding="utf-8")
+
+    def start(self):
+        self._process = Process("tlsmend", [str(program()), "run", "-c", str(self.config_path)],
+                                self.directory / "stderr.log", ns=self._lab.net.client, env=_SANITIZERS)
+        wait_for_port(self._lab.net.client, *self.listener, self._process)
+        return self
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def running(self):
+        return self._process is not None and self._process.running()
+
+    def send(self, number):
+        self._process.send(number)
+
+    def reload(self):
+        self.send(signal.SIGHUP)
+
+    def stop(self, expect=0, timeout=15):
+        """SIGTERM; the exit code has to be `expect` (sanitizers exit with another one)."""
+        if self._process is None:
+            return
+        ended_before = not self._process.running()
+        code = self._process.stop(timeout)
+        self._process = None
+        if code != expect:
+            how = "had ended before" if ended_before else "ended"
+            raise AssertionError(f"tlsmend {how} with exit code {code} instead of {expect}:\n{self.tail()}")
+
+    def kill(self):
+        """kill -9 and wait."""
+        self._process.stop(number=signal.SIGKILL)
+        self._process = None
+
+    def rss(self):
+        """Resident memory in bytes."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as f:
+            return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmRSS"))
+
+    def open_files(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    # -- records ------------------------------------------------------------------------------
+
+    def records(self, event=None, **fields):
+        """The records so far, oldest first, of that event and with these fields."""
+        if not self.log_path.exists():
+            return []
+        lines = self.log_path.read_bytes().split(b"\n")[:-1]   # the last one may be half written
+        found = [json.loads(line) for line in lines]
+        return [r for r in found if (event is None or r["event"] == event)
+                and all(r.get(k) == v for k, v in fields.items())]
+
+    def wait_records(self, event, count=1, timeout=10, **fields):
+        """At least `count` such records."""
+        wait_for(lambda: f"{count} {event} records with {fields}; there are:\n{self.tail()}",
+                 lambda: len(self.records(event, **fields)) >= count, timeout)
+        return self.records(event, **fields)
+
+    def attempts(self, count=1, **fields):
+        return self.wait_records("attempt", count, **fields)
+
+    def results(self, count=1, **fields):
+        return self.wait_records("result", count, **fields)
+
+    def attempt(self, **fields):
+        """The one attempt with these fields; more than one is an error (C-OPS-04)."""
+        found = self.attempts(**fields)
+        assert len(found) == 1, f"{len(found)} attempts with {fields}: {found}"
+        return found[0]
+
+    def result(self, **fields):
+        found = self.results(**fields)
+        assert len(found) == 1, f"{len(found)} results with {fields}: {found}"
+        return found[0]
+
+    def tail(self, lines=40):
+        """The end of stderr and of the records, for a failure's report."""
+        out = []
+        for path in (self.directory / "stderr.log", self.log_path):
+            if path.exists():
+                text = path.read_text(encoding="utf-8", errors="backslashreplace").splitlines()
+                out += [f"-- {path.name}", *text[-lines:]]
+        return "\n".join(out)
