@@ -4,8 +4,8 @@
  *      buf - growing bytes with a cap
  *
  * DESCRIPTION
- *      A buf owns its bytes.  Every buf has a cap; an append that would pass it changes nothing and
- *      answers false, so nothing a peer sends can grow memory past what the caller chose.
+ *      A buf owns its bytes.  Every buf has a cap; an append that would pass it changes nothing
+ *      and answers false, so nothing a peer sends can grow memory past what the caller chose.
  *      Pure; one owner, one thread at a time.
  */
 #ifndef TLSMEND_BASE_BUF_H
@@ -21,13 +21,13 @@ struct buf {
 };
 
 void buf_init(struct buf *b, size_t cap);
-void buf_clear(struct buf *b);                 /* frees; the buf is empty and usable again */
-void buf_reset(struct buf *b);                 /* n = 0, keeps the memory */
+void buf_clear(struct buf *b); /* frees; the buf is empty and usable again */
+void buf_reset(struct buf *b); /* n = 0, keeps the memory */
 bool buf_add(struct buf *b, struct slice s);
 bool buf_addc(struct buf *b, char c);
 bool buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void buf_consume(struct buf *b, size_t n);     /* drop n bytes from the front */
+void buf_consume(struct buf *b, size_t n); /* drop n bytes from the front */
 struct slice buf_slice(const struct buf *b);
-const char *buf_cstr(struct buf *b);           /* NUL-terminated view (the NUL does not count) */
+const char *buf_cstr(struct buf *b); /* NUL-terminated view (the NUL does not count) */
 
 #endif

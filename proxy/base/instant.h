@@ -4,9 +4,9 @@
  *      instant - points in time, spans and budgets, without a clock
  *
  * DESCRIPTION
- *      Time is always handed in: `mono` is milliseconds of a monotonic clock (deadlines), `wall` is
- *      milliseconds since 1970-01-01 UTC (records, certificates).  net/clock reads the real ones.
- *      Pure; any thread.
+ *      Time is always handed in: `mono` is milliseconds of a monotonic clock (deadlines), `wall`
+ *      is milliseconds since 1970-01-01 UTC (records, certificates).  net/clock reads the real
+ *      ones.  Pure; any thread.
  */
 #ifndef TLSMEND_BASE_INSTANT_H
 #define TLSMEND_BASE_INSTANT_H
@@ -31,7 +31,8 @@ int64_t budget_left(const struct budget *b, mono_ms now, int64_t step_ms);
 
 /* "2026-11-22T05:54:00.123Z" */
 const char *instant_text(wall_ms t, char out[INSTANT_TEXT_MAX]);
-/* "2027-01-31" (that day 00:00 UTC) or "2027-01-31T12:00:00Z"; false if not ISO 8601 or no real day. */
+/* "2027-01-31" (that day 00:00 UTC) or "2027-01-31T12:00:00Z"; false if not ISO 8601 or no real
+ * day. */
 bool instant_parse(struct slice text, wall_ms *out);
 /* "30s", "250ms", "5m", "4h", "7d": an unsigned number and a unit, nothing else. */
 bool span_parse(struct slice text, int64_t *ms);

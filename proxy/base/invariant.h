@@ -4,8 +4,8 @@
  *      invariant - what must stay true, checked in production too
  *
  * DESCRIPTION
- *      INVARIANT(x) prints file, line and expression to stderr and aborts when x is false.  It is for
- *      our own bugs, never for anything that a peer, a file or an operator can cause.
+ *      INVARIANT(x) prints file, line and expression to stderr and aborts when x is false.  It is
+ *      for our own bugs, never for anything that a peer, a file or an operator can cause.
  *      OBJ_CAST proves what a void pointer from a foreign library is: the first member of such a
  *      struct is `uint32_t magic`.
  */

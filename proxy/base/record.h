@@ -4,13 +4,14 @@
  *      record - one event as fields, rendered as a JSON line or as readable text
  *
  * DESCRIPTION
- *      docs/log.md is the catalogue of events and fields.  A record copies what it is given, keeps the
- *      order of the fields, and renders itself; it writes nowhere (store/log does).  Control bytes
- *      and invalid UTF-8 from a peer are escaped in both forms (C-OPS-04): JSON as \u00XX (a byte
- *      above 0x7f that is no valid UTF-8 as \ufffd), text as \xXX; so are the Unicode controls that
- *      end a line or turn the reading direction.  A string is cut at 2,048 bytes and a list at 100
- *      entries, marked with "...".  Keys and the event are literals: they are not copied.
- *      Absent slices, NULL strings and empty lists are left out.  Pure; one owner.
+ *      docs/log.md is the catalogue of events and fields.  A record copies what it is given,
+ *      keeps the order of the fields, and renders itself; it writes nowhere (store/log does).
+ *      Control bytes and invalid UTF-8 from a peer are escaped in both forms (C-OPS-04): JSON as
+ *      \u00XX (a byte above 0x7f that is no valid UTF-8 as \ufffd), text as \xXX; so are the
+ *      Unicode controls that end a line or turn the reading direction.  A string is cut at 2,048
+ *      bytes and a list at 100 entries, marked with "...".  Keys and the event are literals: they
+ *      are not copied.  Absent slices, NULL strings and empty lists are left out.  Pure; one
+ *      owner.
  */
 #ifndef TLSMEND_BASE_RECORD_H
 #define TLSMEND_BASE_RECORD_H
@@ -39,11 +40,11 @@ void record_strf(struct record *r, const char *key, const char *format, ...)
 const char *record_event(const struct record *r);
 enum record_severity record_severity(const struct record *r);
 
-/* One line with '\n': {"time":"...","event":"attempt","severity":"info",...}.  All three: false when
- * `out` has no room for the whole line; then nothing was added. */
+/* One line with '\n': {"time":"...","event":"attempt","severity":"info",...}.  All three: false
+ * when `out` has no room for the whole line; then nothing was added. */
 bool record_json(const struct record *r, struct buf *out);
-/* One line with '\n' for people: "05:54:00 attempt  mx=mx1.example ... hint="..."; values with blanks
- * are quoted.  The severity stands in it where it is not "info". */
+/* One line with '\n' for people: "05:54:00 attempt  mx=mx1.example ... hint="..."; values with
+ * blanks are quoted.  The severity stands in it where it is not "info". */
 bool record_text(const struct record *r, struct buf *out);
 /* For the "text" sink of a terminal: with ANSI colours by severity. */
 bool record_terminal(const struct record *r, struct buf *out);

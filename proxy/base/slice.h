@@ -5,8 +5,8 @@
  *
  * DESCRIPTION
  *      A slice lends bytes that somebody else owns; it is never NUL-terminated by promise, and
- *      strlen() never sees a peer's data.  {NULL, 0} is "absent", a non-NULL pointer with n == 0 is
- *      "empty".  Pure; any thread.
+ *      strlen() never sees a peer's data.  {NULL, 0} is "absent", a non-NULL pointer with n == 0
+ *      is "empty".  Pure; any thread.
  */
 #ifndef TLSMEND_BASE_SLICE_H
 #define TLSMEND_BASE_SLICE_H

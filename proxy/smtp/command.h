@@ -51,7 +51,7 @@ struct mail_params {
 
 /* What is wrong with MAIL or RCPT, as the reply to give. */
 struct command_error {
-    int code;         /* 0: nothing is wrong */
+    int code; /* 0: nothing is wrong */
     const char *enh;
     const char *text;
 };
@@ -62,8 +62,8 @@ struct command_error command_mail(struct slice args, struct mailbox *sender,
 struct command_error command_rcpt(struct slice args, struct mailbox *recipient);
 
 /* XFORWARD attributes (Postfix XFORWARD_README); xtext-decoded, "[UNAVAILABLE]" is left empty.
- * Control and 8-bit bytes inside xtext are a syntax error; a value that is too long is cut.  *io keeps
- * what earlier XFORWARD commands said, and is unchanged on error. */
+ * Control and 8-bit bytes inside xtext are a syntax error; a value that is too long is cut.  *io
+ * keeps what earlier XFORWARD commands said, and is unchanged on error. */
 struct xforward {
     char name[256], addr[128], port[8], proto[16], helo[256], ident[128], source[16];
 };

@@ -14,17 +14,17 @@
 
 #include "proxy/smtp/reply.h"
 
-struct limits {              /* RFC 9422; 0: not said, or not a valid positive number */
+struct limits { /* RFC 9422; 0: not said, or not a valid positive number */
     uint32_t mailmax, rcptmax, rcptdomainmax;
 };
 
 struct ehlo {
-    char host[256];          /* the first word of the first line, cut, for the loop check */
+    char host[256]; /* the first word of the first line, cut, for the loop check */
     bool starttls, pipelining, eightbitmime, enhancedstatuscodes, size, smtputf8, chunking, dsn;
     bool requiretls, prdr, has_limits;
-    uint64_t size_max;       /* 0: no limit said */
+    uint64_t size_max; /* 0: no limit said */
     struct limits limits;
-    bool masked;             /* a keyword like XXXXXXXA: a middlebox overwrote STARTTLS */
+    bool masked; /* a keyword like XXXXXXXA: a middlebox overwrote STARTTLS */
 };
 
 void ehlo_parse(const struct reply *r, struct ehlo *out);

@@ -4,9 +4,9 @@
  *      received - the client's queue id from the first Received: header (C-LEG-02)
  *
  * DESCRIPTION
- *      Fed with the content of the message in any segmentation; looks at the header section only, at most
- *      16 KiB of it, and finds the word behind `id` in the first Received: field (folded or not, also
- *      behind comments).  Pure.
+ *      Fed with the content of the message in any segmentation; looks at the header section only,
+ *      at most 16 KiB of it, and finds the word behind `id` in the first Received: field (folded
+ *      or not, also behind comments).  Pure.
  */
 #ifndef TLSMEND_SMTP_RECEIVED_H
 #define TLSMEND_SMTP_RECEIVED_H

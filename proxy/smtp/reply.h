@@ -4,14 +4,14 @@
  *      reply - SMTP replies: a value, a parser, a writer (RFC 5321 4.2, RFC 2034, RFC 3463)
  *
  * DESCRIPTION
- *      A failure of our own wears the same type as a reply of an MX (`origin`), so there is one path
- *      to the client.  The parser takes bytes in any segmentation and is strict where laxness loses mail
- *      (C-OUT-01, C-OUT-09): three digits 2yz..5yz (second digit 0-5), then '-', SP or end of line,
- *      the same code on every line, at most 512 lines and 64 KiB; a bare LF ends a line only if
- *      preceded by CR and is a protocol error elsewhere; other control bytes (a CR without LF among
- *      them) and 8-bit bytes are kept in the text as they came: reply_write() makes them harmless.
- *      On REPLY_BAD `into` holds what was read so far, for the record only.
- *      Pure.
+ *      A failure of our own wears the same type as a reply of an MX (`origin`), so there is one
+ *      path to the client.  The parser takes bytes in any segmentation and is strict where
+ *      laxness loses mail (C-OUT-01, C-OUT-09): three digits 2yz..5yz (second digit 0-5), then
+ *      '-', SP or end of line, the same code on every line, at most 512 lines and 64 KiB; a bare
+ *      LF ends a line only if preceded by CR and is a protocol error elsewhere; other control
+ *      bytes (a CR without LF among them) and 8-bit bytes are kept in the text as they came:
+ *      reply_write() makes them harmless.  On REPLY_BAD `into` holds what was read so far, for
+ *      the record only.  Pure.
  */
 #ifndef TLSMEND_SMTP_REPLY_H
 #define TLSMEND_SMTP_REPLY_H
@@ -30,20 +30,22 @@ struct enhanced {
 #define REPLY_BYTES_MAX 65536
 
 struct reply {
-    int code;              /* 0: no reply */
+    int code; /* 0: no reply */
     enum reply_origin origin;
-    struct enhanced enh;   /* read from the first line's text */
+    struct enhanced enh; /* read from the first line's text */
     size_t line_count;
-    struct buf text;       /* the lines' text without code, joined by '\n'; the enhanced code stays in */
+    struct buf text; /* the lines' text without code, joined by '\n'; the enhanced code stays in */
 };
 
 void reply_init(struct reply *r);
 void reply_clear(struct reply *r);
-void reply_copy(struct reply *to, const struct reply *from); /* `to` initialised; its content replaced */
-void reply_move(struct reply *to, struct reply *from);       /* `from` is empty after */
+/* `to` is initialised; its content is replaced. */
+void reply_copy(struct reply *to, const struct reply *from);
+/* The same; `from` is empty after. */
+void reply_move(struct reply *to, struct reply *from);
 
-/* Our own reply; enh like "4.7.5" (NULL: none), text one line or several joined by '\n'; the enhanced
- * code is put before each.  One that does not fit `code` is left out. */
+/* Our own reply; enh like "4.7.5" (NULL: none), text one line or several joined by '\n'; the
+ * enhanced code is put before each.  One that does not fit `code` is left out. */
 void reply_set(struct reply *r, int code, const char *enh, struct slice text);
 
 /* Enhanced code at the start of a reply text, if its class fits `code`; class 0 else. */

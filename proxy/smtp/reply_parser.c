@@ -8,34 +8,45 @@
  */
 #include "proxy/smtp/reply.h"
 
-enum class { LOW, MID, HIGH, DASH, SPACE, CR, LF, OTHER, CLASSES }; /* '2'-'5' '0'-'1' '6'-'9' */
+enum kind { LOW, MID, HIGH, DASH, SPACE, CR, LF, OTHER, KINDS }; /* '2'-'5' '0'-'1' '6'-'9' */
 enum state { D1, D2, D3, SEP, MORE, LAST, MORE_CR, LAST_CR, ONLY_CR, STATES, DONE = STATES, BAD };
 
 /* Second digit: 0-5 are LOW and MID.  A CR without LF inside a text is kept with the text; behind
  * the code alone it is no line end and nothing else.  A bare LF is BAD everywhere. */
-static const unsigned char step[STATES][CLASSES] = {
-    /*            2-5   0-1   6-9   -     SP    CR       LF    other */
-    [D1] = {D2, BAD, BAD, BAD, BAD, BAD, BAD, BAD},
-    [D2] = {D3, D3, BAD, BAD, BAD, BAD, BAD, BAD},
-    [D3] = {SEP, SEP, SEP, BAD, BAD, BAD, BAD, BAD},
-    [SEP] = {BAD, BAD, BAD, MORE, LAST, ONLY_CR, BAD, BAD},
-    [MORE] = {MORE, MORE, MORE, MORE, MORE, MORE_CR, BAD, MORE},
-    [LAST] = {LAST, LAST, LAST, LAST, LAST, LAST_CR, BAD, LAST},
-    [MORE_CR] = {MORE, MORE, MORE, MORE, MORE, MORE_CR, D1, MORE},
+/* clang-format off */
+static const unsigned char step[STATES][KINDS] = {
+    /*           2-5   0-1   6-9   '-'   SP    CR       LF    other */
+    [D1]      = {D2,   BAD,  BAD,  BAD,  BAD,  BAD,     BAD,  BAD},
+    [D2]      = {D3,   D3,   BAD,  BAD,  BAD,  BAD,     BAD,  BAD},
+    [D3]      = {SEP,  SEP,  SEP,  BAD,  BAD,  BAD,     BAD,  BAD},
+    [SEP]     = {BAD,  BAD,  BAD,  MORE, LAST, ONLY_CR, BAD,  BAD},
+    [MORE]    = {MORE, MORE, MORE, MORE, MORE, MORE_CR, BAD,  MORE},
+    [LAST]    = {LAST, LAST, LAST, LAST, LAST, LAST_CR, BAD,  LAST},
+    [MORE_CR] = {MORE, MORE, MORE, MORE, MORE, MORE_CR, D1,   MORE},
     [LAST_CR] = {LAST, LAST, LAST, LAST, LAST, LAST_CR, DONE, LAST},
-    [ONLY_CR] = {BAD, BAD, BAD, BAD, BAD, BAD, DONE, BAD},
+    [ONLY_CR] = {BAD,  BAD,  BAD,  BAD,  BAD,  BAD,     DONE, BAD},
 };
+/* clang-format on */
 
-static enum class class_of(char c) {
-    switch (c){
-        case '\r' : return CR; case '\n' : return LF; case ' ' : return SPACE;
-        case '-' : return DASH;
-        default : break;
+static enum kind kind_of(char c)
+{
+    switch (c) {
+    case '\r':
+        return CR;
+    case '\n':
+        return LF;
+    case ' ':
+        return SPACE;
+    case '-':
+        return DASH;
+    default:
+        break;
     }
-if (c >= '2' && c <= '5') return LOW;
-if (c == '0' || c == '1')
-    return MID;
-return c >= '6' && c <= '9' ? HIGH : OTHER;
+    if (c >= '2' && c <= '5')
+        return LOW;
+    if (c == '0' || c == '1')
+        return MID;
+    return c >= '6' && c <= '9' ? HIGH : OTHER;
 }
 
 void reply_parser_start(struct reply_parser *p, struct reply *into)
@@ -76,7 +87,7 @@ enum reply_status reply_feed(struct reply_parser *p, const char *in, size_t n, s
 {
     for (*used = 0; *used < n; ++*used) {
         char c = in[*used];
-        unsigned char next = p->state == BAD ? BAD : step[p->state][class_of(c)];
+        unsigned char next = p->state == BAD ? BAD : step[p->state][kind_of(c)];
         bool ok = next != BAD && ++p->bytes <= REPLY_BYTES_MAX;
 
         if (ok && p->state <= D3)
