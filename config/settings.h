@@ -4,11 +4,11 @@
  *      settings - the configuration: one table of rows, one constant snapshot
  *
  * DESCRIPTION
- *      Every setting is a row (key, type, unit, bounds, default, help) in settings_table.c; the loader,
- *      `tlsmend check`, the sample file, tlsmend.conf(5) and the documents walk the same rows.
+ *      Every setting is a row (key, type, unit, bounds, default, help) in settings_table.c; the
+ * loader, `tlsmend check`, the sample file, tlsmend.conf(5) and the documents walk the same rows.
  *      A load gives either a whole snapshot or a list of errors, each with file:line, key, value
- *      and mend; an unknown key names the nearest known one.  An empty file is a working configuration.
- *      A snapshot is constant and shared between threads by counted holds.
+ *      and mend; an unknown key names the nearest known one.  An empty file is a working
+ * configuration. A snapshot is constant and shared between threads by counted holds.
  */
 #ifndef TLSMEND_CONFIG_SETTINGS_H
 #define TLSMEND_CONFIG_SETTINGS_H
@@ -17,37 +17,39 @@
 #include "proxy/base/buf.h"
 #include "proxy/policy/demand.h"
 
+enum listener_protocol { LISTENER_SMTP };
 enum bare_newlines { BARE_NEWLINES_REJECT, BARE_NEWLINES_NORMALISE };
 enum client_profile { CLIENT_PROFILE_DEFAULT, CLIENT_PROFILE_SENDMAIL };
 enum log_format { LOG_AUTO, LOG_JSON, LOG_TEXT };
 enum log_sink_kind { LOG_STDERR, LOG_FILE, LOG_SYSLOG };
 
 struct listener_settings {
-    char *name, *address;         /* address as written */
-    struct addr bind;             /* with port */
-    struct addr_net *allow;       /* allow_clients */
+    char *name, *address; /* address as written */
+    enum listener_protocol protocol;
+    struct addr bind;       /* with port */
+    struct addr_net *allow; /* allow_clients */
     size_t allow_count;
     enum bare_newlines bare_newlines;
     enum client_profile client_profile;
-    char *origin;                 /* "file:line" */
+    char *origin; /* "file:line" */
 };
 
 struct log_sink_settings {
     enum log_sink_kind kind;
-    enum log_format format;       /* LOG_AUTO: as log.format says */
-    char *path;                   /* LOG_FILE */
+    enum log_format format; /* LOG_AUTO: as log.format says */
+    char *path;             /* LOG_FILE */
 };
 
 struct dns_stub_settings {
     char *zone;
-    struct addr server;           /* port 53 unless said */
+    struct addr server; /* port 53 unless said */
 };
 
 struct settings {
-    char *helo_name;              /* never empty after loading */
-    char *user;                   /* "" : do not change */
-    bool user_set;                /* written in the file */
-    int workers;                  /* 0: one per core, at most 4 */
+    char *helo_name; /* never empty after loading */
+    char *user;      /* "" : do not change */
+    bool user_set;   /* written in the file */
+    int workers;     /* 0: one per core, at most 4 */
 
     struct listener_settings *listeners;
     size_t listener_count;
@@ -66,39 +68,40 @@ struct settings {
     struct {
         struct addr *forward;
         size_t forward_count;
-        bool system;              /* forward empty: the servers of /etc/resolv.conf, else from the root */
+        bool system; /* forward empty: the servers of /etc/resolv.conf, else from the root */
         struct dns_stub_settings *stubs;
         size_t stub_count;
-        char *trust_anchor;       /* "" : no DNSSEC validation */
+        char *trust_anchor; /* "" : no DNSSEC validation */
         bool allow_private_mx;
-        int64_t timeout;          /* ms for one question */
-        int addresses;            /* tried per recipient, C-MX-01 */
-        uint16_t mx_port;         /* 25 */
+        int64_t timeout;  /* ms for one question */
+        int addresses;    /* tried per recipient, C-MX-01 */
+        uint16_t mx_port; /* 25 */
     } resolver;
 
-    struct {                      /* all in milliseconds */
+    struct { /* all in milliseconds */
         int64_t recipient_budget, connect, greeting, ehlo, starttls, handshake, data, block, final;
         int64_t quit, client_idle, shutdown_grace;
     } timeouts;
 
     struct {
         int sessions, recipients, errors;
-        int64_t line, auth_line, memory_per_transfer, message_size; /* bytes; message_size 0: none */
+        int64_t line, auth_line, memory_per_transfer,
+            message_size; /* bytes; message_size 0: none */
     } limits;
 
     struct {
         enum log_format format;
         struct log_sink_settings *sinks;
         size_t sink_count;
-        bool addresses;           /* local parts of addresses are logged */
+        bool addresses; /* local parts of addresses are logged */
         char *syslog_ident;
     } log;
 
-    char *path;                   /* of the file, "" for none */
+    char *path; /* of the file, "" for none */
 };
 
-/* Read `path` (NULL: all defaults).  One hold is yours.  On failure NULL, and *errors has one line per
- * error: "tlsmend.conf:12: tls.level = \"verfy\": ... (did you mean \"verify\"?)". */
+/* Read `path` (NULL: all defaults).  One hold is yours.  On failure NULL, and *errors has one line
+ * per error: "tlsmend.conf:12: tls.level = \"verfy\": ... (did you mean \"verify\"?)". */
 struct settings *settings_load(const char *path, struct buf *errors);
 /* The same from text, for tests and fuzzing; `name` stands in messages.  Looks at no file but those
  * that the text names when check_files is true. */
@@ -109,17 +112,19 @@ void settings_drop(struct settings **s);
 
 /* The effective configuration, a row a line: key = value   # source (default | file:line). */
 void settings_print(const struct settings *s, struct buf *out);
-/* Things that are allowed but deserve a loud word (weak levels, expired overrides, missing anchor). */
+/* Things that are allowed but deserve a loud word (weak levels, expired overrides, missing anchor).
+ */
 void settings_warnings(const struct settings *s, wall_ms now, struct buf *out);
 
 /* The table, for documents and lint: calls each() for every row. */
 struct setting_doc {
-    const char *group;   /* "", "listeners", "tls", ... ; lists of groups end in "[]" */
+    const char *group; /* "", "listeners", "tls", ... ; lists of groups end in "[]" */
     const char *key;
-    const char *type;    /* "string", "integer", "duration", ... */
-    const char *bounds;  /* "" or e.g. "1..65536" */
-    const char *preset;  /* as an operator would write it */
-    const char *help;
+    const char *type;   /* "string", "integer", "duration", ... */
+    const char *bounds; /* "" or e.g. "1..65536" */
+    const char *preset; /* as an operator would write it; "" for none */
+    bool required;
+    const char *help; /* one sentence */
 };
 void settings_each(void (*each)(void *ctx, const struct setting_doc *row), void *ctx);
 

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rules between settings: what the table cannot say.  Every message ends with the mend.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "config/settings_internal.h"
+
+static bool allows_everybody(const struct listener_settings *s)
+{
+    for (size_t i = 0; i < s->allow_count; i++)
+        if (s->allow[i].bits == 0)
+            return true;
+    return false;
+}
+
+/* C-IN-08: never an open relay */
+static void check_listener(struct loader *l, struct listener_settings *s)
+{
+    uint16_t port = s->bind.port;
+
+    if (!addr_parse(slice_str(s->address), &s->bind)) {
+        loader_rule_error(l, GROUP_LISTENER, "address", s,
+                          "no IP address: write one such as \"127.0.0.1\" or \"::1\"");
+        return;
+    }
+    s->bind.port = port;
+    if (addr_class(&s->bind) == ADDR_LOOPBACK)
+        return;
+    if (s->allow_count == 0)
+        loader_rule_error(l, GROUP_LISTENER, "address", s,
+                          "not a loopback address: name the networks of your clients in "
+                          "allow_clients, or use \"127.0.0.1\"");
+    else if (allows_everybody(s))
+        loader_rule_error(l, GROUP_LISTENER, "allow_clients", s,
+                          "this lets everybody relay: name the networks of your clients");
+}
+
+static void check_listeners(struct loader *l)
+{
+    struct settings *s = &l->snapshot->shown;
+
+    for (size_t i = 0; i < s->listener_count; i++) {
+        struct listener_settings *one = &s->listeners[i];
+
+        check_listener(l, one);
+        for (size_t k = 0; k < i; k++) {
+            const struct listener_settings *other = &s->listeners[k];
+
+            if (one->bind.family != ADDR_NONE && addr_same(&one->bind, &other->bind))
+                loader_rule_error(l, GROUP_LISTENER, "port", one,
+                                  "listeners[%zu] listens there already: change port or address",
+                                  k);
+            if (strcmp(one->name, other->name) == 0)
+                loader_rule_error(l, GROUP_LISTENER, "name", one,
+                                  "listeners[%zu] has that name already: give each its own", k);
+        }
+    }
+}
+
+static void check_sinks(struct loader *l)
+{
+    struct settings *s = &l->snapshot->shown;
+
+    for (size_t i = 0; i < s->log.sink_count; i++) {
+        const struct log_sink_settings *one = &s->log.sinks[i];
+
+        if (one->kind == LOG_FILE && one->path == NULL)
+            loader_rule_error(l, GROUP_SINK, "kind", one,
+                              "a file needs a path: add path = \"/var/log/tlsmend.log\"");
+        if (one->kind != LOG_FILE && one->path != NULL)
+            loader_rule_error(l, GROUP_SINK, "path", one,
+                              "only a file has a path: write kind = \"file\", or take path out");
+        for (size_t k = 0; k < i; k++) {
+            const struct log_sink_settings *other = &s->log.sinks[k];
+
+            if (one->kind == other->kind &&
+                (one->kind != LOG_FILE ||
+                 (one->path != NULL && other->path != NULL && strcmp(one->path, other->path) == 0)))
+                loader_rule_error(l, GROUP_SINK, "kind", one,
+                                  "sinks[%zu] writes there already: take one out", k);
+        }
+    }
+}
+
+static void check_stubs(struct loader *l)
+{
+    struct settings *s = &l->snapshot->shown;
+
+    for (size_t i = 0; i < s->resolver.stub_count; i++) {
+        const struct dns_stub_settings *one = &s->resolver.stubs[i];
+
+        if (one->zone != NULL && strcmp(one->zone, ".") != 0 &&
+            !text_is_host_name(slice_str(one->zone), true))
+            loader_rule_error(l, GROUP_STUB, "zone", one,
+                              "no domain: write one such as \"example.org\", or \".\"");
+    }
+}
+
+void check_rules(struct loader *l)
+{
+    check_listeners(l);
+    check_stubs(l);
+    check_sinks(l);
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table.  A new setting is a row here, a paragraph in tlsmend.conf and one in tlsmend.conf(5);
+ * tests/lint/settings.py says so when one is forgotten.
+ */
+#include "config/settings_internal.h"
+
+#define TOP(member) offsetof(struct settings, member)
+#define LISTENER(member) offsetof(struct listener_settings, member)
+#define DESTINATION(member) offsetof(struct override, member)
+#define STUB(member) offsetof(struct dns_stub_settings, member)
+#define SINK(member) offsetof(struct log_sink_settings, member)
+
+#define MS INT64_C(1)
+#define SECOND (1000 * MS)
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define KIB INT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+_Static_assert(sizeof(enum tls_level) == sizeof(int), "words are stored as int");
+
+const struct setting_group setting_groups[GROUP_COUNT] = {
+    [GROUP_TOP] = {.path = ""},
+    [GROUP_LISTENER] = {.path = "listeners[]",
+                        .name = "listeners",
+                        .is_list = true,
+                        .items_at = TOP(listeners),
+                        .count_at = TOP(listener_count),
+                        .item_size = sizeof(struct listener_settings),
+                        .preset_items = 1,
+                        .origin_at = LISTENER(origin)},
+    [GROUP_TLS] = {.path = "tls", .name = "tls"},
+    [GROUP_DESTINATION] = {.path = "destinations[]",
+                           .name = "destinations",
+                           .is_list = true,
+                           .items_at = TOP(destinations),
+                           .count_at = TOP(destination_count),
+                           .item_size = sizeof(struct override),
+                           .origin_at = DESTINATION(origin)},
+    [GROUP_ROUTE] = {.path = "destinations[].route",
+                     .name = "route",
+                     .parent = GROUP_DESTINATION,
+                     .optional = true,
+                     .present_at = DESTINATION(route_host)},
+    [GROUP_RESOLVER] = {.path = "resolver", .name = "resolver"},
+    [GROUP_STUB] = {.path = "resolver.stubs[]",
+                    .name = "stubs",
+                    .parent = GROUP_RESOLVER,
+                    .is_list = true,
+                    .items_at = TOP(resolver.stubs),
+                    .count_at = TOP(resolver.stub_count),
+                    .item_size = sizeof(struct dns_stub_settings)},
+    [GROUP_TIMEOUTS] = {.path = "timeouts", .name = "timeouts"},
+    [GROUP_LIMITS] = {.path = "limits", .name = "limits"},
+    [GROUP_LOG] = {.path = "log", .name = "log"},
+    [GROUP_SINK] = {.path = "log.sinks[]",
+                    .name = "sinks",
+                    .parent = GROUP_LOG,
+                    .is_list = true,
+                    .items_at = TOP(log.sinks),
+                    .count_at = TOP(log.sink_count),
+                    .item_size = sizeof(struct log_sink_settings),
+                    .preset_items = 1},
+};
+
+static const struct setting_word protocol_words[] = {{"smtp", LISTENER_SMTP}, {NULL, 0}};
+static const struct setting_word newline_words[] = {{"reject", BARE_NEWLINES_REJECT},
+                                                    {"normalise", BARE_NEWLINES_NORMALISE},
+                                                    {"normalize", BARE_NEWLINES_NORMALISE},
+                                                    {NULL, 0}};
+static const struct setting_word profile_words[] = {
+    {"default", CLIENT_PROFILE_DEFAULT}, {"sendmail", CLIENT_PROFILE_SENDMAIL}, {NULL, 0}};
+static const struct setting_word level_words[] = {{"none", LEVEL_NONE},
+                                                  {"may", LEVEL_MAY},
+                                                  {"encrypt", LEVEL_ENCRYPT},
+                                                  {"verify", LEVEL_VERIFY},
+                                                  {"secure", LEVEL_SECURE},
+                                                  {"fingerprint", LEVEL_FINGERPRINT},
+                                                  {NULL, 0}};
+/* fingerprint needs pins, which only a destination has */
+static const struct setting_word default_level_words[] = {
+    {"none", LEVEL_NONE},     {"may", LEVEL_MAY},       {"encrypt", LEVEL_ENCRYPT},
+    {"verify", LEVEL_VERIFY}, {"secure", LEVEL_SECURE}, {NULL, 0}};
+static const struct setting_word version_words[] = {
+    {"1.2", TLS_VERSION_1_2}, {"1.3", TLS_VERSION_1_3}, {NULL, 0}};
+static const struct setting_word format_words[] = {
+    {"auto", LOG_AUTO}, {"json", LOG_JSON}, {"text", LOG_TEXT}, {NULL, 0}};
+static const struct setting_word sink_words[] = {
+    {"stderr", LOG_STDERR}, {"file", LOG_FILE}, {"syslog", LOG_SYSLOG}, {NULL, 0}};
+
+/* clang-format off: one shape for every row */
+#define GROUP(id) .group = GROUP_##id
+#define SPAN(member, low, high) \
+    .type = &type_duration, .at = TOP(timeouts.member), .min = (low), .max = (high)
+
+const struct setting_row setting_rows[] = {
+    {GROUP(TOP), .key = "helo_name", .type = &type_host_name, .at = TOP(helo_name),
+     .preset = "\"\"",
+     .help =
+         "The name that tlsmend says in EHLO and in its greeting; empty: the host's full name."},
+    {GROUP(TOP), .key = "user", .type = &type_text, .at = TOP(user), .set_at = TOP(user_set),
+     .preset = "\"tlsmend\"",
+     .help = "The user that tlsmend becomes when it is started as root; empty: stay."},
+    {GROUP(TOP), .key = "workers", .type = &type_integer, .at = TOP(workers), .min = 0, .max = 256,
+     .preset = "0", .help = "Worker threads; 0: one per core, at most 4."},
+
+    {GROUP(LISTENER), .key = "name", .type = &type_text, .at = LISTENER(name), .min = 1,
+     .preset = "\"relayhost\"", .help = "Stands in the log for this listener; each has its own."},
+    {GROUP(LISTENER), .key = "protocol", .type = &type_word, .at = LISTENER(protocol),
+     .words = protocol_words, .preset = "\"smtp\"", .help = "What clients speak here."},
+    {GROUP(LISTENER), .key = "address", .type = &type_text, .at = LISTENER(address), .min = 1,
+     .preset = "\"127.0.0.1\"", .help = "IPv4 or IPv6 address to listen on."},
+    {GROUP(LISTENER), .key = "port", .type = &type_port, .at = LISTENER(bind.port), .min = 1,
+     .max = 65535, .preset = "2525", .help = "TCP port to listen on."},
+    {GROUP(LISTENER), .key = "allow_clients", .type = &type_networks, .at = LISTENER(allow),
+     .count_at = LISTENER(allow_count), .preset = "[ ]",
+     .help = "Networks whose clients are served; needed unless the address is loopback."},
+    {GROUP(LISTENER), .key = "bare_newlines", .type = &type_word, .at = LISTENER(bare_newlines),
+     .words = newline_words, .preset = "\"reject\"",
+     .help = "A message with a lone CR or LF or a NUL: refuse it, or make CRLF of it."},
+    {GROUP(LISTENER), .key = "client_profile", .type = &type_word, .at = LISTENER(client_profile),
+     .words = profile_words, .preset = "\"default\"",
+     .help =
+         "sendmail: a temporary failure at the final dot is said as 452, as Sendmail needs it."},
+
+    {GROUP(TLS), .key = "level", .type = &type_word, .at = TOP(tls.level),
+     .words = default_level_words, .preset = "\"verify\"",
+     .help = "How much TLS is owed where no row of destinations says otherwise."},
+    {GROUP(TLS), .key = "literal_level", .type = &type_word, .at = TOP(tls.literal_level),
+     .words = default_level_words, .preset = "\"encrypt\"",
+     .help = "The same for recipients at an address literal, which no certificate can name."},
+    {GROUP(TLS), .key = "min_version", .type = &type_word, .at = TOP(tls.min_version),
+     .words = version_words, .preset = "\"1.2\"", .help = "The oldest TLS version that is spoken."},
+    {GROUP(TLS), .key = "trust_store", .type = &type_path, .at = TOP(tls.trust_store), .min = 1,
+     .preset = "\"/etc/ssl/certs/ca-certificates.crt\"",
+     .help = "PEM file of the roots that are trusted; read again when it changes."},
+    {GROUP(TLS), .key = "crl_files", .type = &type_paths, .at = TOP(tls.crl_files), .preset = "[ ]",
+     .help = "Files of certificate revocation lists, PEM or DER."},
+    {GROUP(TLS), .key = "min_rsa_bits", .type = &type_integer, .at = TOP(tls.min_rsa_bits),
+     .min = 1024, .max = 16384, .preset = "2048",
+     .help = "RSA keys of certificates below this size are refused as weak."},
+
+    {GROUP(DESTINATION), .key = "match", .type = &type_text, .at = DESTINATION(match), .min = 1,
+     .required = true,
+     .help = "A domain, .parent, mx:host, mx:.suffix, [literal] or *; exact wins, then longest."},
+    {GROUP(DESTINATION), .key = "level", .type = &type_word, .at = DESTINATION(level),
+     .set_at = DESTINATION(has_level), .words = level_words,
+     .help = "How much TLS is owed here; absent: tls.level."},
+    {GROUP(DESTINATION), .key = "names", .type = &type_strings, .at = DESTINATION(names),
+     .help = "What the certificate may name: hostname, nexthop, dot-nexthop, a name, or .name."},
+    {GROUP(DESTINATION), .key = "fingerprints", .type = &type_fingerprints,
+     .at = DESTINATION(fingerprints), .count_at = DESTINATION(fingerprint_count),
+     .help = "SHA-256 or SHA-512 of the certificate or its public key, in hex; level fingerprint."},
+    {GROUP(DESTINATION), .key = "min_version", .type = &type_word, .at = DESTINATION(min_version),
+     .words = version_words, .help = "The oldest TLS version here; absent: tls.min_version."},
+    {GROUP(DESTINATION), .key = "ca_file", .type = &type_path, .at = DESTINATION(ca_file), .min = 1,
+     .help = "PEM file of further roots, trusted for this destination only."},
+    {GROUP(DESTINATION), .key = "expires", .type = &type_date, .at = DESTINATION(expires),
+     .help = "From this date (ISO 8601, UTC) mail that this row covers is deferred, loudly."},
+    {GROUP(DESTINATION), .key = "reason", .type = &type_text, .at = DESTINATION(reason),
+     .help = "The administrator's note, shown in the log with every use of the row."},
+    {GROUP(ROUTE), .key = "host", .type = &type_text, .at = DESTINATION(route_host), .min = 1,
+     .required = true, .help = "Deliver to this host or address instead of looking for MX."},
+    {GROUP(ROUTE), .key = "port", .type = &type_port, .at = DESTINATION(route_port), .min = 1,
+     .max = 65535, .preset = "25", .help = "Port of that host."},
+
+    {GROUP(RESOLVER), .key = "forward", .type = &type_addresses, .at = TOP(resolver.forward),
+     .count_at = TOP(resolver.forward_count), .preset = "[ ]",
+     .help = "DNS servers to ask, \"192.0.2.53\" or \"192.0.2.53:5353\"."},
+    {GROUP(RESOLVER), .key = "system", .type = &type_bool, .at = TOP(resolver.system),
+     .preset = "true",
+     .help = "With forward empty: ask the servers of /etc/resolv.conf; false: ask from the root."},
+    {GROUP(STUB), .key = "zone", .type = &type_text, .at = STUB(zone), .min = 1, .required = true,
+     .help = "A zone that a server of its own answers for."},
+    {GROUP(STUB), .key = "address", .type = &type_server, .at = STUB(server), .required = true,
+     .help = "That server, with port where it is not 53."},
+    {GROUP(RESOLVER), .key = "trust_anchor", .type = &type_path, .at = TOP(resolver.trust_anchor),
+     .preset = "\"" PRESET_TRUST_ANCHOR "\"",
+     .help = "File of the DNSSEC root key; empty: no DNSSEC validation."},
+    {GROUP(RESOLVER), .key = "allow_private_mx", .type = &type_bool,
+     .at = TOP(resolver.allow_private_mx), .preset = "false",
+     .help = "Deliver to MX hosts with private addresses too."},
+    {GROUP(RESOLVER), .key = "timeout", .type = &type_duration, .at = TOP(resolver.timeout),
+     .min = 10 * MS, .max = 2 * MINUTE, .preset = "\"20s\"", .help = "Patience for one question."},
+    {GROUP(RESOLVER), .key = "addresses", .type = &type_integer, .at = TOP(resolver.addresses),
+     .min = 1, .max = 50, .preset = "5", .help = "Addresses tried for one recipient."},
+    {GROUP(RESOLVER), .key = "mx_port", .type = &type_port, .at = TOP(resolver.mx_port), .min = 1,
+     .max = 65535, .preset = "25", .help = "Port of MX hosts; another than 25 is for tests."},
+
+    /* RFC 5321 4.5.3.2 is the upper bound (C-OUT-02) */
+    {GROUP(TIMEOUTS), .key = "recipient_budget", SPAN(recipient_budget, 10 * MS, HOUR),
+     .preset = "\"240s\"",
+     .help = "All that may pass between a RCPT and its answer; Postfix and Exim wait 300 s."},
+    {GROUP(TIMEOUTS), .key = "connect", SPAN(connect, 10 * MS, 5 * MINUTE), .preset = "\"30s\"",
+     .help = "TCP connection to one address."},
+    {GROUP(TIMEOUTS), .key = "greeting", SPAN(greeting, 10 * MS, 5 * MINUTE), .preset = "\"60s\"",
+     .help = "The MX's greeting."},
+    {GROUP(TIMEOUTS), .key = "ehlo", SPAN(ehlo, 10 * MS, 5 * MINUTE), .preset = "\"60s\"",
+     .help = "The answer to EHLO or HELO."},
+    {GROUP(TIMEOUTS), .key = "starttls", SPAN(starttls, 10 * MS, 5 * MINUTE), .preset = "\"30s\"",
+     .help = "The answer to STARTTLS."},
+    {GROUP(TIMEOUTS), .key = "handshake", SPAN(handshake, 10 * MS, 5 * MINUTE), .preset = "\"60s\"",
+     .help = "The TLS handshake."},
+    {GROUP(TIMEOUTS), .key = "data", SPAN(data, 10 * MS, 2 * MINUTE), .preset = "\"100s\"",
+     .help = "The answer to DATA."},
+    {GROUP(TIMEOUTS), .key = "block", SPAN(block, 10 * MS, 3 * MINUTE), .preset = "\"180s\"",
+     .help = "No byte of the message moves."},
+    {GROUP(TIMEOUTS), .key = "final", SPAN(final, 10 * MS, 10 * MINUTE), .preset = "\"590s\"",
+     .help = "The answer to the final dot."},
+    {GROUP(TIMEOUTS), .key = "quit", SPAN(quit, 10 * MS, 5 * MINUTE), .preset = "\"5s\"",
+     .help = "The answer to QUIT."},
+    {GROUP(TIMEOUTS), .key = "client_idle", SPAN(client_idle, 10 * MS, 24 * HOUR),
+     .preset = "\"300s\"", .help = "A client that says nothing."},
+    {GROUP(TIMEOUTS), .key = "shutdown_grace", SPAN(shutdown_grace, 0, HOUR), .preset = "\"30s\"",
+     .help = "Running transactions, after SIGTERM."},
+
+    {GROUP(LIMITS), .key = "sessions", .type = &type_integer, .at = TOP(limits.sessions), .min = 1,
+     .max = 1000000, .preset = "10000", .help = "Sessions at one time; further ones hear 451."},
+    {GROUP(LIMITS), .key = "recipients", .type = &type_integer, .at = TOP(limits.recipients),
+     .min = 1, .max = 100000, .preset = "1000",
+     .help = "Recipients of one transaction; further ones hear 452."},
+    {GROUP(LIMITS), .key = "errors", .type = &type_integer, .at = TOP(limits.errors), .min = 1,
+     .max = 10000, .preset = "20", .help = "Wrong commands of a client before its session ends."},
+    {GROUP(LIMITS), .key = "line", .type = &type_size, .at = TOP(limits.line), .min = 512,
+     .max = MIB, .preset = "\"4096B\"", .help = "Length of a command line."},
+    {GROUP(LIMITS), .key = "auth_line", .type = &type_size, .at = TOP(limits.auth_line), .min = 512,
+     .max = MIB, .preset = "\"12288B\"", .help = "Length of an AUTH command line."},
+    {GROUP(LIMITS), .key = "memory_per_transfer", .type = &type_size,
+     .at = TOP(limits.memory_per_transfer), .min = 16 * KIB, .max = GIB, .preset = "\"256KiB\"",
+     .help = "Bytes of a message that are held while a slow MX takes it."},
+    {GROUP(LIMITS), .key = "message_size", .type = &type_size, .at = TOP(limits.message_size),
+     .min = 0, .max = 1024 * GIB, .preset = "\"0B\"",
+     .help = "Bytes of a message; 0B: as the MX says."},
+
+    {GROUP(LOG), .key = "format", .type = &type_word, .at = TOP(log.format), .words = format_words,
+     .preset = "\"auto\"", .help = "auto: text on a terminal, JSON lines elsewhere."},
+    {GROUP(LOG), .key = "addresses", .type = &type_bool, .at = TOP(log.addresses), .preset = "true",
+     .help = "Log whole mail addresses; false: their domains only."},
+    {GROUP(LOG), .key = "syslog_ident", .type = &type_text, .at = TOP(log.syslog_ident), .min = 1,
+     .preset = "\"tlsmend\"", .help = "The program's name in syslog."},
+    {GROUP(SINK), .key = "kind", .type = &type_word, .at = SINK(kind), .words = sink_words,
+     .preset = "\"stderr\"", .help = "Where records go."},
+    {GROUP(SINK), .key = "path", .type = &type_path, .at = SINK(path), .min = 1,
+     .help = "The file, for kind file; opened again at SIGUSR1."},
+    {GROUP(SINK), .key = "format", .type = &type_word, .at = SINK(format), .words = format_words,
+     .preset = "\"auto\"", .help = "auto: as log.format says."},
+};
+/* clang-format on */
+
+const size_t setting_row_count = sizeof(setting_rows) / sizeof(setting_rows[0]);
+
+static void bounds_text(const struct setting_row *row, struct buf *out)
+{
+    char low[INSTANT_TEXT_MAX], high[INSTANT_TEXT_MAX];
+
+    if (row->words != NULL) {
+        for (const struct setting_word *w = row->words; w->name != NULL; w++)
+            buf_addf(out, "%s%s", w == row->words ? "" : "|", w->name);
+    } else if (row->type == &type_duration) {
+        buf_addf(out, "%s..%s", span_text(row->min, low), span_text(row->max, high));
+    } else if (row->type == &type_size) {
+        buf_addf(out, "%s..%s", size_text(row->min, low), size_text(row->max, high));
+    } else if (row->type == &type_integer || row->type == &type_port) {
+        buf_addf(out, "%lld..%lld", (long long)row->min, (long long)row->max);
+    }
+}
+
+void settings_each(void (*each)(void *ctx, const struct setting_doc *row), void *ctx)
+{
+    struct buf bounds;
+
+    buf_init(&bounds, 1024);
+    for (size_t i = 0; i < setting_row_count; i++) {
+        const struct setting_row *row = &setting_rows[i];
+
+        buf_reset(&bounds);
+        bounds_text(row, &bounds);
+        each(ctx, &(struct setting_doc){.group = setting_groups[row->group].path,
+                                        .key = row->key,
+                                        .type = row->type->name,
+                                        .bounds = buf_cstr(&bounds),
+                                        .preset = row->preset != NULL ? row->preset : "",
+                                        .required = row->required,
+                                        .help = row->help});
+    }
+    buf_clear(&bounds);
+}
