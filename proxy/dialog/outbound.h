@@ -3,27 +3,62 @@
  * NAME
  *      outbound - the conversation with an MX as a pure machine (RFC 5321, RFC 3207, RFC 2920)
  *
+ * SYNOPSIS
+ *      for (;;) {
+ *          enum outbound_event ev = outbound_feed(o, bytes, n, &used, &what);
+ *          bytes += used, n -= used;
+ *          ... act on ev; send outbound_output(o) and consume what was sent ...
+ *          if (ev == OUTBOUND_NEED_INPUT) break;
+ *      }
+ *
  * DESCRIPTION
- *      Bytes of the MX go in with outbound_feed(), what to send gathers in outbound_output(), events tell
- *      the owner what happened.  No socket, no clock, no TLS: the owner makes the handshake when asked
- *      and reports it.  The phases are rows (OUTBOUND_PHASES): name, stage, the patience that is in force.
+ *      Bytes of the MX go in with outbound_feed(), what to send gathers in outbound_output(),
+ *      events tell the owner what happened. No socket, no clock, no TLS: the owner makes the
+ *      handshake when asked and reports it. The phases are rows (OUTBOUND_PHASES): name, stage,
+ *      the patience in force.
  *
- *      The machine opens by itself: greeting, EHLO (HELO after a 5xx only at none/may, C-OUT-03), STARTTLS
- *      where the demand's level asks for it, EHLO again inside TLS (C-TLS-03), READY.  Then the owner
- *      sends MAIL, RCPT..., DATA, the body and its end; MAIL and RCPT are pipelined where offered,
- *      otherwise queued here and sent one at a time.  Every command is answered by one OUTBOUND_REPLY.
+ *      The machine opens by itself: greeting, EHLO (HELO after a 5xx only at none/may,
+ *      C-OUT-03), STARTTLS where the demand's level asks for it and the 250 reply to EHLO
+ *      offered it, EHLO again inside TLS (C-TLS-03), READY. Then the owner sends MAIL, RCPT...,
+ *      DATA, the body and its end; MAIL and RCPT are pipelined where offered, otherwise queued
+ *      here and sent one at a time.
  *
- *      Nothing that MAIL needs is trusted to memory: outbound_mail() asks demand_met() for the TLS that was
- *      reached (C-CERT-06); if it does not hold, nothing is sent and the attempt fails (demand-unmet).
+ *      Nothing that MAIL needs is trusted to memory: outbound_mail() asks demand_met() for the
+ *      TLS that was reached (C-CERT-06); if it does not hold, nothing is sent and the attempt
+ *      fails (demand-unmet).
  *
- *      A reply counts only for the command it answers (C-OUT-09): a reply that comes when none is owed, in any
- *      phase, is OUTBOUND_FAILED unasked-reply; a 421 that comes unasked is the MX's good-bye: failed with
- *      that reply.  Bytes behind the 220 to STARTTLS are starttls-injection (C-TLS-02).
+ * WHICH REPLY ANSWERS WHAT
+ *      Every command of the owner is answered by one OUTBOUND_REPLY, in order, with three
+ *      exceptions:
+ *      - MAIL is refused (its OUTBOUND_REPLY is no 2xx): the RCPTs of that transaction get no
+ *        event. Those not yet sent never are, replies to those under way are dropped (phase
+ *        REFUSED, then READY). The owner answers its recipients with the reply to MAIL and
+ *        sends no more RCPT. If the MX goes away in REFUSED, that is OUTBOUND_FAILED as always:
+ *        the owner, done already, ignores it.
+ *      - A 421 to a command is that command's OUTBOUND_REPLY and the last event: the machine is
+ *        DEAD when it is handed out. RCPTs that are still open share its fate: the owner
+ *        answers them with it.
+ *      - OUTBOUND_FAILED ends everything that is open.
  *
- *      After OUTBOUND_FAILED the machine is dead: it takes and gives nothing more.
+ *      what->reply is as the MX said it, but for 552 to RCPT, which is 452 here (C-OUT-04); 421
+ *      is left for the inbound edge to write as 451. To MAIL, RCPT and the end of data any 2xx
+ *      is a yes and 3xx is a protocol error; to DATA only 354 is a yes, 2xx and other 3xx are
+ *      protocol errors. Whatever fails in FINAL may have been delivered; only an OUTBOUND_REPLY
+ *      of 2xx says that it was.
+ *
+ *      A reply counts only for a command that the MX can have read (C-OUT-09). One whose first
+ *      byte is fed while none is owed, or while the command still lies in outbound_output(), is
+ *      unasked-reply, in any phase; what the owner sends after that first byte is not written
+ *      any more (above all no final dot). A 421 in READY or RECIPIENTS is the MX's good-bye
+ *      instead: connection-lost, with that reply. Bytes behind the 220 to STARTTLS, or fed in
+ *      HANDSHAKE, are starttls-injection (C-TLS-02).
+ *
+ *      DEAD (after OUTBOUND_FAILED, OUTBOUND_CLOSED or a 421): output is empty, input is
+ *      swallowed, no event comes any more, every call but outbound_mail() and outbound_tls_up()
+ *      is harmless.
  *
  * OWNERSHIP
- *      what->reply lives until the next call.
+ *      what->reply is never NULL; it and what->detail live until the next call.
  */
 #ifndef TLSMEND_DIALOG_OUTBOUND_H
 #define TLSMEND_DIALOG_OUTBOUND_H
@@ -37,20 +72,21 @@
 struct outbound;
 
 /*    phase      stage      patience of timeouts.* that the owner arms while in it */
-#define OUTBOUND_PHASES(X)                                                                         \
-    X(BANNER, GREETING, PATIENCE_GREETING)                                                          \
-    X(EHLO, EHLO, PATIENCE_EHLO)                                                                    \
-    X(HELO, EHLO, PATIENCE_EHLO)                                                                    \
-    X(STARTTLS, STARTTLS, PATIENCE_STARTTLS)                                                        \
-    X(HANDSHAKE, HANDSHAKE, PATIENCE_HANDSHAKE) /* the owner's turn: outbound_tls_up() */            \
-    X(EHLO_TLS, EHLO_TLS, PATIENCE_EHLO)                                                            \
-    X(READY, MAIL, PATIENCE_NONE)            /* nothing is owed by the MX */                        \
-    X(ENVELOPE, RCPT, PATIENCE_BUDGET)       /* MAIL or RCPT unanswered */                          \
-    X(RECIPIENTS, RCPT, PATIENCE_NONE)       /* MAIL accepted, all RCPT answered */                 \
-    X(DATA, DATA, PATIENCE_DATA)                                                                    \
-    X(BODY, BODY, PATIENCE_BLOCK)            /* armed by the owner only while output waits */       \
-    X(FINAL, FINAL, PATIENCE_FINAL)                                                                 \
-    X(QUIT, FINAL, PATIENCE_QUIT)                                                                   \
+#define OUTBOUND_PHASES(X)                                                                     \
+    X(BANNER, GREETING, PATIENCE_GREETING)                                                     \
+    X(EHLO, EHLO, PATIENCE_EHLO)                                                               \
+    X(HELO, EHLO, PATIENCE_EHLO)                                                               \
+    X(STARTTLS, STARTTLS, PATIENCE_STARTTLS)                                                   \
+    X(HANDSHAKE, HANDSHAKE, PATIENCE_HANDSHAKE) /* the owner's turn: outbound_tls_up() */      \
+    X(EHLO_TLS, EHLO_TLS, PATIENCE_EHLO)                                                       \
+    X(READY, MAIL, PATIENCE_NONE)      /* nothing is owed by the MX */                         \
+    X(ENVELOPE, RCPT, PATIENCE_BUDGET) /* MAIL or RCPT unanswered */                           \
+    X(REFUSED, MAIL, PATIENCE_BUDGET)  /* MAIL refused; replies to RCPTs under way pass by */  \
+    X(RECIPIENTS, RCPT, PATIENCE_NONE) /* MAIL accepted, all RCPT answered, or DATA refused */ \
+    X(DATA, DATA, PATIENCE_DATA)                                                               \
+    X(BODY, BODY, PATIENCE_BLOCK) /* armed by the owner only while output waits */             \
+    X(FINAL, FINAL, PATIENCE_FINAL)                                                            \
+    X(QUIT, FINAL, PATIENCE_QUIT)                                                              \
     X(DEAD, FINAL, PATIENCE_NONE)
 
 enum outbound_patience {
@@ -72,35 +108,35 @@ enum outbound_phase {
 #undef X
 };
 
-struct outbound_params {     /* copied, but *demand is lent for the machine's life */
+struct outbound_params { /* copied, but *demand is lent for the machine's life */
     const char *helo_name;
     const struct demand *demand;
-    bool plaintext;          /* the second try of a `may` host: do not ask for STARTTLS */
+    bool plaintext; /* the second try of a `may` host (only there): do not ask for STARTTLS */
 };
 
 enum outbound_event {
     OUTBOUND_NEED_INPUT,
-    OUTBOUND_START_TLS,      /* 220 to STARTTLS came and nothing behind it: shake hands now */
-    OUTBOUND_READY,          /* MAIL may be sent */
-    OUTBOUND_REPLY,          /* to a command of the owner: what->command, what->index, what->reply */
-    OUTBOUND_FAILED,         /* the attempt ended: what->stage, reason, reply (code 0: none), detail */
-    OUTBOUND_CLOSED,         /* QUIT was answered, or the MX closed after it */
+    OUTBOUND_START_TLS, /* 220 to STARTTLS came and nothing behind it: shake hands now */
+    OUTBOUND_READY,     /* MAIL may be sent */
+    OUTBOUND_REPLY,     /* to a command of the owner: what->command, what->index, what->reply */
+    OUTBOUND_FAILED,    /* the attempt ended: what->stage, reason, reply (code 0: none), detail */
+    OUTBOUND_CLOSED,    /* QUIT was answered, or the MX closed after it */
 };
 
 enum outbound_command {
     OUTBOUND_MAIL,
-    OUTBOUND_RCPT,           /* index: 0 for the first RCPT of the transaction, and so on */
+    OUTBOUND_RCPT, /* index: 0 for the first RCPT of the transaction, and so on */
     OUTBOUND_DATA,
-    OUTBOUND_END,            /* the final reply */
+    OUTBOUND_END, /* the final reply */
 };
 
 struct outbound_what {
-    enum outbound_command command;
+    enum outbound_command command; /* OUTBOUND_REPLY only */
     unsigned index;
     const struct reply *reply;
     enum stage stage;
-    enum reason reason;
-    const char *detail;      /* escaped, one line; "" if none */
+    enum reason reason; /* OUTBOUND_REPLY: ok, mx-replied, or size-exceeded (our own 552) */
+    const char *detail; /* escaped, one line; "" if none */
 };
 
 struct outbound *outbound_new(const struct outbound_params *p);
@@ -108,8 +144,9 @@ void outbound_free(struct outbound **o);
 
 enum outbound_event outbound_feed(struct outbound *o, const char *bytes, size_t n, size_t *used,
                                   struct outbound_what *what);
-/* The connection ended or broke, or the patience of the phase ran out.  Both always end the machine:
- * OUTBOUND_FAILED (reason connection-lost, timeout; maybe-delivered in FINAL), or OUTBOUND_CLOSED in QUIT. */
+/* The connection ended or broke (`detail`: how, trusted text), or the patience of the phase ran
+ * out. Both always end the machine: OUTBOUND_FAILED (reason connection-lost, timeout;
+ * maybe-delivered in FINAL), or OUTBOUND_CLOSED in QUIT; in DEAD nothing (OUTBOUND_NEED_INPUT). */
 enum outbound_event outbound_lost(struct outbound *o, const char *detail,
                                   struct outbound_what *what);
 enum outbound_event outbound_timeout(struct outbound *o, struct outbound_what *what);
@@ -118,37 +155,40 @@ enum outbound_event outbound_timeout(struct outbound *o, struct outbound_what *w
 void outbound_tls_up(struct outbound *o, const struct tls_reached *got);
 
 /*
- * The envelope.  `path` without <>.  SIZE= and BODY= go out where offered (C-OUT-05).  The result is an
- * event at once only where MAIL must not be sent: OUTBOUND_FAILED (demand-unmet), or OUTBOUND_REPLY with
- * our own 552 5.3.4 when the declared size is over the MX's SIZE; OUTBOUND_NEED_INPUT otherwise.
+ * The envelope, in READY.  `path` without <>.  SIZE= and BODY= go out where offered (C-OUT-05). The
+ * result is an event at once only where MAIL must not be sent: OUTBOUND_FAILED (demand-unmet, or
+ * unasked-reply), or OUTBOUND_REPLY with our own 552 5.3.4 when the declared size is over the MX's
+ * SIZE (the phase stays READY); OUTBOUND_NEED_INPUT otherwise.
  */
 enum outbound_event outbound_mail(struct outbound *o, struct slice path,
                                   const struct mail_params *params, struct outbound_what *what);
-void outbound_rcpt(struct outbound *o, struct slice path);
-void outbound_data(struct outbound *o);  /* only in RECIPIENTS with one or more accepted */
-/* Content; dots are stuffed.  Keep outbound_output() below OUTBOUND_OUTPUT_HIGH: call it in pieces of at
- * most OUTBOUND_BODY_MAX bytes and only while output is below the mark. */
+void outbound_rcpt(struct outbound *o, struct slice path); /* in ENVELOPE or RECIPIENTS */
+void outbound_data(struct outbound *o); /* only in RECIPIENTS with one or more accepted */
+/* Content; dots are stuffed.  Keep outbound_output() below OUTBOUND_OUTPUT_HIGH: call it in pieces
+ * of at most OUTBOUND_BODY_MAX bytes and only while output is below the mark. */
 #define OUTBOUND_OUTPUT_HIGH 32768
 #define OUTBOUND_BODY_MAX 16384
 void outbound_body(struct outbound *o, struct slice content);
-void outbound_end(struct outbound *o);   /* the final dot */
-void outbound_quit(struct outbound *o);  /* in READY, RECIPIENTS, or when the final reply came */
+void outbound_end(struct outbound *o);  /* the final dot */
+void outbound_quit(struct outbound *o); /* in READY, ENVELOPE, REFUSED, RECIPIENTS */
 
 struct buf *outbound_output(struct outbound *o);
 enum outbound_phase outbound_phase(const struct outbound *o);
 const char *outbound_phase_name(enum outbound_phase p);
-enum stage outbound_stage(const struct outbound *o);
+enum stage outbound_stage(const struct outbound *o); /* in DEAD: where it died */
 enum outbound_patience outbound_patience(const struct outbound *o);
 
 /* Facts for the record. */
 struct outbound_facts {
-    bool starttls_offered;        /* before TLS */
-    bool masked;                  /* a middlebox's mark was seen */
+    bool starttls_offered; /* before TLS */
+    bool masked;           /* a middlebox's mark was seen */
     bool helo_only;
-    bool body_undeclared;         /* 8BITMIME was asked for and not offered (C-OUT-05) */
-    char greeting[256];           /* escaped, cut */
-    char ehlo_reply[512];         /* first EHLO reply, escaped, lines joined by " / ", cut */
-    struct ehlo ehlo;             /* the offers in force now */
+    bool starttls_refused;    /* and the session goes on in clear, or failed: starttls_reply */
+    bool body_undeclared;     /* 8BITMIME was asked for and not offered (C-OUT-05) */
+    char greeting[256];       /* escaped, cut */
+    char ehlo_reply[512];     /* first EHLO reply with its code, escaped, lines joined by " / " */
+    char starttls_reply[256]; /* a refusal of STARTTLS, in the same form */
+    struct ehlo ehlo;         /* the offers in force now */
     uint64_t body_bytes;
 };
 const struct outbound_facts *outbound_facts(const struct outbound *o);

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* outbound - see outbound.h for the contract.  Here: the machine's life, its input and its end. */
+#include "proxy/dialog/outbound.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/invariant.h"
+#include "proxy/base/mem.h"
+#include "proxy/dialog/outbound_internal.h"
+
+/* Far over what the owner may let gather (OUTBOUND_OUTPUT_HIGH, a batch of RCPTs): passing it is a
+ * bug. */
+#define OUTPUT_CAP (4 * 1024 * 1024)
+
+static const struct phase_info {
+    const char *name;
+    enum stage stage;
+    enum outbound_patience patience;
+} phase_info[] = {
+#define X(id, stage, patience) [OUTBOUND_PHASE_##id] = {#id, STAGE_##stage, patience},
+    OUTBOUND_PHASES(X)
+#undef X
+};
+
+struct outbound *outbound_new(const struct outbound_params *p)
+{
+    struct outbound *o = mem_zalloc(sizeof(*o));
+
+    /* Clear text is a rung of the ladder only at `may` (C-TLS-06); `none` never asks anyway. */
+    INVARIANT(!p->plaintext || p->demand->level == LEVEL_MAY);
+    o->helo_name = mem_strdup(p->helo_name);
+    o->demand = p->demand;
+    o->plaintext = p->plaintext;
+    reply_init(&o->reply);
+    reply_init(&o->none);
+    buf_init(&o->output, OUTPUT_CAP);
+    buf_init(&o->waiting, OUTPUT_CAP);
+    outbound_enter(o, OUTBOUND_PHASE_BANNER);
+    return o;
+}
+
+void outbound_free(struct outbound **o)
+{
+    if (*o == NULL)
+        return;
+    free((*o)->helo_name);
+    reply_clear(&(*o)->reply);
+    reply_clear(&(*o)->none);
+    buf_clear(&(*o)->output);
+    buf_clear(&(*o)->waiting);
+    free(*o);
+    *o = NULL;
+}
+
+void outbound_enter(struct outbound *o, enum outbound_phase to)
+{
+    enum stage from = outbound_stage(o);
+
+    o->phase = to;
+    switch (to) {
+    case OUTBOUND_PHASE_EHLO:
+    case OUTBOUND_PHASE_EHLO_TLS:
+        outbound_putf(o, "EHLO %s\r\n", o->helo_name);
+        break;
+    case OUTBOUND_PHASE_HELO:
+        outbound_putf(o, "HELO %s\r\n", o->helo_name);
+        break;
+    case OUTBOUND_PHASE_STARTTLS:
+        outbound_put(o, SLICE("STARTTLS\r\n"));
+        break;
+    case OUTBOUND_PHASE_READY:
+        o->wanted = o->asked = o->answered = o->accepted = 0;
+        buf_reset(&o->waiting);
+        break;
+    case OUTBOUND_PHASE_DATA:
+        outbound_put(o, SLICE("DATA\r\n"));
+        break;
+    case OUTBOUND_PHASE_BODY:
+        data_encoder_start(&o->encoder);
+        break;
+    case OUTBOUND_PHASE_QUIT:
+        outbound_put(o, SLICE("QUIT\r\n"));
+        break;
+    case OUTBOUND_PHASE_DEAD:
+        o->died_at = from;
+        buf_reset(&o->output);
+        buf_reset(&o->waiting);
+        break;
+    case OUTBOUND_PHASE_BANNER:
+    case OUTBOUND_PHASE_HANDSHAKE:
+    case OUTBOUND_PHASE_ENVELOPE:
+    case OUTBOUND_PHASE_REFUSED:
+    case OUTBOUND_PHASE_RECIPIENTS:
+    case OUTBOUND_PHASE_FINAL: /* outbound_end() wrote the dot */
+        break;
+    }
+}
+
+void outbound_put(struct outbound *o, struct slice command)
+{
+    if (o->unasked)
+        return;
+    INVARIANT(buf_add(&o->output, command));
+    o->written += command.n;
+    /* In a batch of pipelined commands only the first one sets the mark. */
+    if (o->asked == o->answered)
+        o->asked_end = o->written;
+}
+
+void outbound_putf(struct outbound *o, const char *format, ...)
+{
+    va_list args;
+    char *command;
+
+    va_start(args, format);
+    command = mem_vformat(format, args);
+    va_end(args);
+    outbound_put(o, slice_str(command));
+    free(command);
+}
+
+static void escape_char(struct buf *out, unsigned char c)
+{
+    if (c >= 0x20 && c < 0x7f)
+        (void)buf_addc(out, (char)c); /* a full buf cuts the text, which is what its cap is for */
+    else
+        (void)buf_addf(out, "\\x%02x", c);
+}
+
+static void take_text(struct buf *from, char *out, size_t size)
+{
+    memcpy(out, buf_cstr(from), from->n + 1);
+    INVARIANT(from->n < size);
+    buf_clear(from);
+}
+
+void outbound_words(const struct reply *r, char *out, size_t size)
+{
+    struct slice text = buf_slice(&r->text);
+    struct buf words;
+
+    buf_init(&words, size - 1);
+    (void)buf_addf(&words, "%d ", r->code);
+    for (size_t i = 0; i < text.n && words.n < words.cap; i++) {
+        if (text.p[i] == '\n')
+            (void)buf_add(&words, SLICE(" / "));
+        else
+            escape_char(&words, (unsigned char)text.p[i]);
+    }
+    take_text(&words, out, size);
+}
+
+enum outbound_event outbound_fail(struct outbound *o, enum reason reason, const struct reply *reply,
+                                  const char *detail, struct outbound_what *what)
+{
+    what->stage = outbound_stage(o);
+    what->reason = reason;
+    what->reply = reply != NULL ? reply : &o->none;
+    if (detail != o->detail)
+        (void)snprintf(o->detail, sizeof(o->detail), "%s", detail);
+    what->detail = o->detail;
+    outbound_enter(o, OUTBOUND_PHASE_DEAD);
+    return OUTBOUND_FAILED;
+}
+
+enum outbound_event outbound_fail_words(struct outbound *o, enum reason reason,
+                                        struct outbound_what *what)
+{
+    outbound_words(&o->reply, o->detail, sizeof(o->detail));
+    return outbound_fail(o, reason, &o->reply, o->detail, what);
+}
+
+/* Does the MX owe a reply, to a command that it can have read? (C-OUT-09) */
+static bool reply_is_due(const struct outbound *o)
+{
+    switch (o->phase) {
+    case OUTBOUND_PHASE_BANNER:
+    case OUTBOUND_PHASE_QUIT: /* nothing depends on it any more */
+        return true;
+    case OUTBOUND_PHASE_EHLO:
+    case OUTBOUND_PHASE_HELO:
+    case OUTBOUND_PHASE_STARTTLS:
+    case OUTBOUND_PHASE_EHLO_TLS:
+    case OUTBOUND_PHASE_ENVELOPE:
+    case OUTBOUND_PHASE_REFUSED:
+    case OUTBOUND_PHASE_DATA:
+    case OUTBOUND_PHASE_FINAL:
+        return o->written - o->output.n >= o->asked_end;
+    case OUTBOUND_PHASE_HANDSHAKE:
+    case OUTBOUND_PHASE_READY:
+    case OUTBOUND_PHASE_RECIPIENTS:
+    case OUTBOUND_PHASE_BODY:
+    case OUTBOUND_PHASE_DEAD:
+        return false;
+    }
+    return false;
+}
+
+static enum outbound_event on_unasked(struct outbound *o, struct outbound_what *what)
+{
+    bool waiting = o->phase == OUTBOUND_PHASE_READY || o->phase == OUTBOUND_PHASE_RECIPIENTS;
+
+    return outbound_fail_words(
+        o, o->reply.code == 421 && waiting ? REASON_LOST : REASON_UNASKED_REPLY, what);
+}
+
+static enum outbound_event on_reply(struct outbound *o, bool more, struct outbound_what *what)
+{
+    if (o->unasked && o->phase != OUTBOUND_PHASE_QUIT)
+        return on_unasked(o, what);
+    switch (o->phase) {
+    case OUTBOUND_PHASE_BANNER:
+    case OUTBOUND_PHASE_EHLO:
+    case OUTBOUND_PHASE_HELO:
+    case OUTBOUND_PHASE_STARTTLS:
+    case OUTBOUND_PHASE_EHLO_TLS:
+        return outbound_on_opening(o, more, what);
+    case OUTBOUND_PHASE_ENVELOPE:
+        return outbound_on_envelope(o, what);
+    case OUTBOUND_PHASE_REFUSED:
+        return outbound_on_refused(o, what);
+    case OUTBOUND_PHASE_DATA:
+        return outbound_on_data(o, what);
+    case OUTBOUND_PHASE_FINAL:
+        return outbound_on_final(o, what);
+    case OUTBOUND_PHASE_QUIT:
+        return outbound_on_quit(o);
+    case OUTBOUND_PHASE_HANDSHAKE:
+    case OUTBOUND_PHASE_READY:
+    case OUTBOUND_PHASE_RECIPIENTS:
+    case OUTBOUND_PHASE_BODY:
+    case OUTBOUND_PHASE_DEAD:
+        break;
+    }
+    INVARIANT(false); /* nothing is due there: such a reply is unasked */
+    return OUTBOUND_NEED_INPUT;
+}
+
+static void hear(struct outbound *o, struct slice s)
+{
+    s = slice_first(s, sizeof(o->heard) - o->heard_n);
+    if (s.n > 0)
+        memcpy(o->heard + o->heard_n, s.p, s.n);
+    o->heard_n += s.n;
+}
+
+/* What was heard of an unfinished or broken reply, behind `prefix`, into o->detail. */
+static void quote_heard(struct outbound *o, const char *prefix)
+{
+    struct buf text;
+
+    buf_init(&text, sizeof(o->detail) - 1);
+    (void)buf_add(&text, slice_str(prefix));
+    for (size_t i = 0; i < o->heard_n && o->heard[i] != '\r' && o->heard[i] != '\n'; i++)
+        escape_char(&text, (unsigned char)o->heard[i]);
+    take_text(&text, o->detail, sizeof(o->detail));
+}
+
+static enum outbound_event on_garbage(struct outbound *o, struct outbound_what *what)
+{
+    if (o->phase == OUTBOUND_PHASE_QUIT) {
+        outbound_enter(o, OUTBOUND_PHASE_DEAD);
+        return OUTBOUND_CLOSED;
+    }
+    quote_heard(o, "no SMTP reply: ");
+    return outbound_fail(o, o->unasked ? REASON_UNASKED_REPLY : REASON_PROTOCOL_ERROR, NULL,
+                         o->detail, what);
+}
+
+static void say_nothing(const struct outbound *o, struct outbound_what *what)
+{
+    *what = (struct outbound_what){
+        .reply = &o->none, .stage = outbound_stage(o), .reason = REASON_OK, .detail = ""};
+}
+
+/* Up to the end of one reply, or all of `in`; *used grows. */
+static enum outbound_event feed_once(struct outbound *o, struct slice in, size_t *used,
+                                     struct outbound_what *what)
+{
+    size_t step = 0;
+
+    if (o->phase == OUTBOUND_PHASE_HANDSHAKE) /* RFC 3207 6; C-TLS-02 */
+        return outbound_fail(o, REASON_STARTTLS_INJECTION, NULL, "clear text before the handshake",
+                             what);
+    if (!o->hearing) {
+        o->hearing = true;
+        o->unasked = !reply_is_due(o);
+        o->heard_n = 0;
+        reply_parser_start(&o->parser, &o->reply);
+    }
+    switch (reply_feed(&o->parser, in.p, in.n, &step)) {
+    case REPLY_MORE:
+        hear(o, slice_first(in, step));
+        *used += step;
+        return OUTBOUND_NEED_INPUT;
+    case REPLY_DONE:
+        o->hearing = false;
+        *used += step;
+        return on_reply(o, step < in.n, what);
+    case REPLY_BAD:
+        break;
+    }
+    hear(o, in);
+    return on_garbage(o, what);
+}
+
+enum outbound_event outbound_feed(struct outbound *o, const char *bytes, size_t n, size_t *used,
+                                  struct outbound_what *what)
+{
+    enum outbound_event event = OUTBOUND_NEED_INPUT;
+
+    say_nothing(o, what);
+    *used = 0;
+    while (event == OUTBOUND_NEED_INPUT && *used < n && o->phase != OUTBOUND_PHASE_DEAD)
+        event = feed_once(o, slice_of(bytes + *used, n - *used), used, what);
+    if (o->phase == OUTBOUND_PHASE_DEAD)
+        *used = n;
+    return event;
+}
+
+/* The MX will say no more: what that means for what is open. */
+static enum outbound_event cut_off(struct outbound *o, enum reason reason, const char *how,
+                                   struct outbound_what *what)
+{
+    char *prefix;
+
+    say_nothing(o, what);
+    if (o->phase == OUTBOUND_PHASE_DEAD)
+        return OUTBOUND_NEED_INPUT;
+    if (o->phase == OUTBOUND_PHASE_QUIT) {
+        outbound_enter(o, OUTBOUND_PHASE_DEAD);
+        return OUTBOUND_CLOSED;
+    }
+    if (o->hearing && o->unasked) {
+        quote_heard(o, "unfinished: ");
+        return outbound_fail(o, REASON_UNASKED_REPLY, NULL, o->detail, what);
+    }
+    if (o->phase == OUTBOUND_PHASE_FINAL) /* RFC 1047; C-OUT-07 */
+        reason = REASON_MAYBE_DELIVERED;
+    if (!o->hearing)
+        return outbound_fail(o, reason, NULL, how, what);
+    prefix = mem_format("%s%sin the middle of a reply: ", how, how[0] != '\0' ? ", " : "");
+    quote_heard(o, prefix);
+    free(prefix);
+    return outbound_fail(o, reason, NULL, o->detail, what);
+}
+
+enum outbound_event outbound_lost(struct outbound *o, const char *detail,
+                                  struct outbound_what *what)
+{
+    return cut_off(o, REASON_LOST, detail != NULL ? detail : "", what);
+}
+
+enum outbound_event outbound_timeout(struct outbound *o, struct outbound_what *what)
+{
+    return cut_off(o, REASON_TIMEOUT, "", what);
+}
+
+void outbound_tls_up(struct outbound *o, const struct tls_reached *got)
+{
+    INVARIANT(o->phase == OUTBOUND_PHASE_HANDSHAKE);
+    o->reached = *got;
+    /* RFC 3207 4.2: what was offered before TLS is forgotten (C-TLS-03). */
+    o->facts.ehlo = (struct ehlo){0};
+    outbound_enter(o, OUTBOUND_PHASE_EHLO_TLS);
+}
+
+struct buf *outbound_output(struct outbound *o)
+{
+    return &o->output;
+}
+
+enum outbound_phase outbound_phase(const struct outbound *o)
+{
+    return o->phase;
+}
+
+const char *outbound_phase_name(enum outbound_phase p)
+{
+    return phase_info[p].name;
+}
+
+enum stage outbound_stage(const struct outbound *o)
+{
+    if (o->phase == OUTBOUND_PHASE_DEAD)
+        return o->died_at;
+    if (o->phase == OUTBOUND_PHASE_ENVELOPE && o->answered == 0)
+        return STAGE_MAIL;
+    return phase_info[o->phase].stage;
+}
+
+enum outbound_patience outbound_patience(const struct outbound *o)
+{
+    return phase_info[o->phase].patience;
+}
+
+const struct outbound_facts *outbound_facts(const struct outbound *o)
+{
+    return &o->facts;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      outbound_internal - what the files of the outbound machine share
+ *
+ * DESCRIPTION
+ *      outbound.c feeds and ends the machine, outbound_open.c decides from the greeting to READY,
+ *      outbound_mail.c from MAIL to QUIT.  outbound_enter() alone assigns the phase and sends what
+ *      belongs to it; the *_on_* functions of the two others decide.
+ */
+#ifndef TLSMEND_DIALOG_OUTBOUND_INTERNAL_H
+#define TLSMEND_DIALOG_OUTBOUND_INTERNAL_H
+
+#include "proxy/base/buf.h"
+#include "proxy/dialog/outbound.h"
+
+#define OUTBOUND_HEARD_MAX 80
+#define OUTBOUND_DETAIL_MAX 768
+
+struct outbound {
+    char *helo_name;
+    const struct demand *demand;
+    bool plaintext;
+
+    enum outbound_phase phase;
+    enum stage died_at;         /* DEAD: the stage before */
+    struct tls_reached reached; /* nothing until outbound_tls_up() */
+
+    struct reply_parser parser;
+    struct reply reply;             /* being heard, or the last one */
+    struct reply none;              /* code 0, for events without a reply */
+    bool hearing;                   /* in the middle of a reply */
+    bool unasked;                   /* ... that answers nothing: write nothing more */
+    char heard[OUTBOUND_HEARD_MAX]; /* its first bytes, for the record of garbage */
+    size_t heard_n;
+
+    struct buf output;
+    uint64_t written;   /* bytes ever put into output */
+    uint64_t asked_end; /* `written` behind the oldest command whose reply is owed, or older */
+
+    /* Command 0 of a transaction is MAIL, command k is RCPT k-1: answered <= asked <= wanted. */
+    unsigned wanted; /* taken from the owner */
+    unsigned asked;  /* put into output */
+    unsigned answered;
+    unsigned accepted;  /* RCPTs with a 2xx */
+    struct buf waiting; /* RCPT lines wanted and not asked: an MX without PIPELINING */
+
+    struct data_encoder encoder;
+    struct outbound_facts facts;
+    char detail[OUTBOUND_DETAIL_MAX];
+};
+
+void outbound_enter(struct outbound *o, enum outbound_phase to);
+
+/* Ends the machine: event OUTBOUND_FAILED.  `reply` NULL: none; `detail` is copied. */
+enum outbound_event outbound_fail(struct outbound *o, enum reason reason, const struct reply *reply,
+                                  const char *detail, struct outbound_what *what);
+/* The same for a reply whose words are all there is to say. */
+enum outbound_event outbound_fail_words(struct outbound *o, enum reason reason,
+                                        struct outbound_what *what);
+
+/* A command goes out whole; nothing is written once something unasked was heard. */
+void outbound_put(struct outbound *o, struct slice command);
+void outbound_putf(struct outbound *o, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Code and text on one line, lines joined by " / ", escaped, cut to `size`. */
+void outbound_words(const struct reply *r, char *out, size_t size);
+
+/* A complete reply came in a phase before READY; `more`: bytes are behind it. */
+enum outbound_event outbound_on_opening(struct outbound *o, bool more, struct outbound_what *what);
+/* ... in a phase of the transaction, or to QUIT. */
+enum outbound_event outbound_on_envelope(struct outbound *o, struct outbound_what *what);
+enum outbound_event outbound_on_refused(struct outbound *o, struct outbound_what *what);
+enum outbound_event outbound_on_data(struct outbound *o, struct outbound_what *what);
+enum outbound_event outbound_on_final(struct outbound *o, struct outbound_what *what);
+enum outbound_event outbound_on_quit(struct outbound *o);
+
+#endif

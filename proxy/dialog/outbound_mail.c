@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* outbound_mail - from MAIL to QUIT; see outbound.h for the contract. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "proxy/base/invariant.h"
+#include "proxy/dialog/outbound_internal.h"
+
+/* The reply in o->reply is the answer to the owner's command. */
+static enum outbound_event answer(struct outbound *o, enum outbound_command command, bool yes,
+                                  struct outbound_what *what)
+{
+    what->command = command;
+    what->reply = &o->reply;
+    what->reason = yes ? REASON_OK : REASON_MX_REPLIED;
+    return OUTBOUND_REPLY;
+}
+
+/* RFC 5321 3.8: after a 421 the MX closes, whatever the command was. */
+static bool dies_of_421(struct outbound *o)
+{
+    if (o->reply.code != 421)
+        return false;
+    outbound_enter(o, OUTBOUND_PHASE_DEAD);
+    return true;
+}
+
+/* A line break in a path would be a command of its own (C-IN-06): smtp/mailbox lets none through.
+ */
+static void check_path(struct slice path)
+{
+    for (size_t i = 0; i < path.n; i++)
+        INVARIANT(path.p[i] != '\r' && path.p[i] != '\n' && path.p[i] != '\0');
+}
+
+static enum outbound_event too_large(struct outbound *o, uint64_t size, struct outbound_what *what)
+{
+    (void)snprintf(o->detail, sizeof(o->detail), "SIZE %" PRIu64 ", declared %" PRIu64,
+                   o->facts.ehlo.size_max, size);
+    reason_reply(REASON_SIZE_EXCEEDED, SLICE_NONE, slice_str(o->detail), &o->reply);
+    (void)answer(o, OUTBOUND_MAIL, false, what);
+    what->reason = REASON_SIZE_EXCEEDED;
+    what->detail = o->detail;
+    return OUTBOUND_REPLY;
+}
+
+enum outbound_event outbound_mail(struct outbound *o, struct slice path,
+                                  const struct mail_params *params, struct outbound_what *what)
+{
+    const struct ehlo *offers = &o->facts.ehlo;
+    char size[32] = "";
+    bool eight_bit = params->body == BODY_8BITMIME;
+
+    INVARIANT(o->phase == OUTBOUND_PHASE_READY);
+    check_path(path);
+    *what = (struct outbound_what){
+        .reply = &o->none, .stage = STAGE_MAIL, .reason = REASON_OK, .detail = ""};
+    if (o->unasked)
+        return outbound_fail(o, REASON_UNASKED_REPLY, NULL, "in the middle of a reply", what);
+    if (!demand_met(o->demand, &o->reached)) /* C-CERT-06 */
+        return outbound_fail(o, REASON_DEMAND_UNMET, NULL, tls_level_name(o->demand->level), what);
+    /* RFC 1870 6.1, before data is moved (C-OUT-05); SIZE 0 or without a number sets no limit. */
+    if (offers->size && offers->size_max > 0 && params->has_size && params->size > offers->size_max)
+        return too_large(o, params->size, what);
+
+    o->facts.body_undeclared = eight_bit && !offers->eightbitmime;
+    if (offers->size && params->has_size)
+        (void)snprintf(size, sizeof(size), " SIZE=%" PRIu64, params->size);
+    outbound_putf(o, "MAIL FROM:<%.*s>%s%s\r\n", SLICE_ARG(path), size,
+                  eight_bit && offers->eightbitmime ? " BODY=8BITMIME" : "");
+    o->wanted = o->asked = 1;
+    outbound_enter(o, OUTBOUND_PHASE_ENVELOPE);
+    return OUTBOUND_NEED_INPUT;
+}
+
+/* The next queued RCPT of an MX without PIPELINING. */
+static void ask_next(struct outbound *o)
+{
+    struct slice line, rest;
+
+    INVARIANT(slice_cut(buf_slice(&o->waiting), '\n', &line, &rest));
+    line.n++; /* with its '\n' */
+    outbound_put(o, line);
+    buf_consume(&o->waiting, line.n);
+    o->asked++;
+}
+
+void outbound_rcpt(struct outbound *o, struct slice path)
+{
+    if (o->phase == OUTBOUND_PHASE_DEAD)
+        return;
+    INVARIANT(o->phase == OUTBOUND_PHASE_ENVELOPE || o->phase == OUTBOUND_PHASE_RECIPIENTS);
+    check_path(path);
+    INVARIANT(buf_addf(&o->waiting, "RCPT TO:<%.*s>\r\n", SLICE_ARG(path)));
+    o->wanted++;
+    if (o->facts.ehlo.pipelining || o->asked == o->answered) /* RFC 2920 3.1 */
+        ask_next(o);
+    outbound_enter(o, OUTBOUND_PHASE_ENVELOPE);
+}
+
+static enum outbound_event on_mail(struct outbound *o, struct outbound_what *what)
+{
+    bool yes = o->reply.code / 100 == 2;
+
+    o->answered++;
+    if (dies_of_421(o))
+        return answer(o, OUTBOUND_MAIL, false, what);
+    if (!yes)
+        outbound_enter(o, o->answered < o->asked ? OUTBOUND_PHASE_REFUSED : OUTBOUND_PHASE_READY);
+    return answer(o, OUTBOUND_MAIL, yes, what);
+}
+
+static enum outbound_event on_rcpt(struct outbound *o, struct outbound_what *what)
+{
+    bool yes = o->reply.code / 100 == 2;
+
+    what->index = o->answered - 1;
+    o->answered++;
+    if (dies_of_421(o))
+        return answer(o, OUTBOUND_RCPT, false, what);
+    o->accepted += yes ? 1 : 0;
+    if (o->reply.code == 552) /* RFC 5321 4.5.3.1.10: meant is 452 (C-OUT-04) */
+        reply_recode(&o->reply, 452);
+    return answer(o, OUTBOUND_RCPT, yes, what);
+}
+
+enum outbound_event outbound_on_envelope(struct outbound *o, struct outbound_what *what)
+{
+    enum outbound_event event;
+
+    if (o->reply.code / 100 == 3)
+        return outbound_fail_words(o, REASON_PROTOCOL_ERROR, what);
+    event = o->answered == 0 ? on_mail(o, what) : on_rcpt(o, what);
+    if (o->phase == OUTBOUND_PHASE_ENVELOPE && o->answered == o->asked) {
+        if (o->asked < o->wanted)
+            ask_next(o);
+        else
+            outbound_enter(o, OUTBOUND_PHASE_RECIPIENTS);
+    }
+    return event;
+}
+
+enum outbound_event outbound_on_refused(struct outbound *o, struct outbound_what *what)
+{
+    if (o->reply.code == 421)
+        return outbound_fail_words(o, REASON_LOST, what);
+    o->answered++;
+    if (o->answered == o->asked)
+        outbound_enter(o, OUTBOUND_PHASE_READY);
+    return OUTBOUND_NEED_INPUT;
+}
+
+void outbound_data(struct outbound *o)
+{
+    if (o->phase == OUTBOUND_PHASE_DEAD)
+        return;
+    INVARIANT(o->phase == OUTBOUND_PHASE_RECIPIENTS && o->accepted > 0);
+    outbound_enter(o, OUTBOUND_PHASE_DATA);
+}
+
+enum outbound_event outbound_on_data(struct outbound *o, struct outbound_what *what)
+{
+    int code = o->reply.code;
+
+    /* A 2xx to DATA is no leave to send, and never a delivery. */
+    if (code < 400 && code != 354)
+        return outbound_fail_words(o, REASON_PROTOCOL_ERROR, what);
+    if (dies_of_421(o))
+        return answer(o, OUTBOUND_DATA, false, what);
+    if (code == 354) {
+        outbound_enter(o, OUTBOUND_PHASE_BODY);
+    } else {
+        o->accepted = 0; /* the transaction stays open at the MX, but nothing can come of it */
+        outbound_enter(o, OUTBOUND_PHASE_RECIPIENTS);
+    }
+    return answer(o, OUTBOUND_DATA, code == 354, what);
+}
+
+void outbound_body(struct outbound *o, struct slice content)
+{
+    size_t before = o->output.n;
+
+    if (o->phase == OUTBOUND_PHASE_DEAD || o->unasked)
+        return;
+    INVARIANT(o->phase == OUTBOUND_PHASE_BODY && content.n <= OUTBOUND_BODY_MAX);
+    INVARIANT(data_encode(&o->encoder, content, &o->output));
+    o->written += o->output.n - before;
+    o->facts.body_bytes += content.n;
+}
+
+void outbound_end(struct outbound *o)
+{
+    size_t before = o->output.n;
+
+    if (o->phase == OUTBOUND_PHASE_DEAD)
+        return;
+    INVARIANT(o->phase == OUTBOUND_PHASE_BODY);
+    /* In the middle of an unasked reply there is no dot: its end could pass for the answer to it.
+     */
+    if (!o->unasked) {
+        INVARIANT(data_encode_end(&o->encoder, &o->output));
+        o->written += o->output.n - before;
+        o->asked_end = o->written;
+    }
+    outbound_enter(o, OUTBOUND_PHASE_FINAL);
+}
+
+enum outbound_event outbound_on_final(struct outbound *o, struct outbound_what *what)
+{
+    int code = o->reply.code;
+
+    if (code / 100 == 3)
+        return outbound_fail_words(o, REASON_PROTOCOL_ERROR, what);
+    if (!dies_of_421(o))
+        outbound_enter(o, OUTBOUND_PHASE_READY);
+    return answer(o, OUTBOUND_END, code / 100 == 2, what);
+}
+
+void outbound_quit(struct outbound *o)
+{
+    if (o->phase == OUTBOUND_PHASE_DEAD)
+        return;
+    INVARIANT(o->phase == OUTBOUND_PHASE_READY || o->phase == OUTBOUND_PHASE_ENVELOPE ||
+              o->phase == OUTBOUND_PHASE_REFUSED || o->phase == OUTBOUND_PHASE_RECIPIENTS);
+    outbound_enter(o, OUTBOUND_PHASE_QUIT);
+}
+
+enum outbound_event outbound_on_quit(struct outbound *o)
+{
+    if (o->answered < o->asked && o->reply.code != 421) { /* to a MAIL or RCPT before QUIT */
+        o->answered++;
+        return OUTBOUND_NEED_INPUT;
+    }
+    outbound_enter(o, OUTBOUND_PHASE_DEAD);
+    return OUTBOUND_CLOSED;
+}

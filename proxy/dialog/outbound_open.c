@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* outbound_open - from the greeting to READY; see outbound.h for the contract. */
+#include <stdio.h>
+
+#include "proxy/base/invariant.h"
+#include "proxy/dialog/outbound_internal.h"
+
+/* An MX that bears our own name is ourselves: the mail would go round (C-MX-06). */
+static bool is_own_name(const struct outbound *o, struct slice host)
+{
+    return host.n > 0 && domain_eq(host, slice_str(o->helo_name));
+}
+
+static struct slice first_word(const struct reply *r)
+{
+    struct slice line, rest, word = SLICE_NONE;
+
+    (void)slice_cut(buf_slice(&r->text), '\n', &line, &rest);
+    (void)slice_word(&line, &word);
+    return word;
+}
+
+static enum outbound_event on_banner(struct outbound *o, struct outbound_what *what)
+{
+    outbound_words(&o->reply, o->facts.greeting, sizeof(o->facts.greeting));
+    if (o->reply.code != 220) /* a 221 or 354 here is as much a refusal as a 554 (C-OUT-11) */
+        return outbound_fail_words(o, REASON_MX_REFUSED, what);
+    o->facts.masked = greeting_masked(&o->reply);
+    if (is_own_name(o, first_word(&o->reply)))
+        return outbound_fail_words(o, REASON_LOOP, what);
+    outbound_enter(o, OUTBOUND_PHASE_EHLO);
+    return OUTBOUND_NEED_INPUT;
+}
+
+static enum outbound_event ready(struct outbound *o)
+{
+    outbound_enter(o, OUTBOUND_PHASE_READY);
+    return OUTBOUND_READY;
+}
+
+/* TLS is owed and cannot be had: say what EHLO really answered (C-TLS-05). */
+static enum outbound_event fail_without_starttls(struct outbound *o, struct outbound_what *what)
+{
+    (void)snprintf(o->detail, sizeof(o->detail), "EHLO was answered: %s", o->facts.ehlo_reply);
+    return outbound_fail(o, o->facts.masked ? REASON_STARTTLS_MASKED : REASON_NO_STARTTLS,
+                         &o->reply, o->detail, what);
+}
+
+/* RFC 5321 4.1.1.1: only 250 opens the session; 220, 221 or 354 is no yes. */
+static enum outbound_event on_ehlo_refused(struct outbound *o, struct outbound_what *what)
+{
+    int code = o->reply.code;
+
+    if (code < 500)
+        return outbound_fail_words(o, REASON_MX_REFUSED, what);
+    if (code == 500 || code == 502)
+        o->facts.masked = true; /* a firewall that does not let ESMTP through (C-TLS-05) */
+    if (tls_level_owes_tls(o->demand->level))
+        return fail_without_starttls(o, what);
+    outbound_enter(o, OUTBOUND_PHASE_HELO); /* C-OUT-03 */
+    return OUTBOUND_NEED_INPUT;
+}
+
+static enum outbound_event on_ehlo(struct outbound *o, struct outbound_what *what)
+{
+    outbound_words(&o->reply, o->facts.ehlo_reply, sizeof(o->facts.ehlo_reply));
+    if (o->reply.code != 250)
+        return on_ehlo_refused(o, what);
+    ehlo_parse(&o->reply, &o->facts.ehlo);
+    o->facts.starttls_offered = o->facts.ehlo.starttls;
+    o->facts.masked = o->facts.masked || o->facts.ehlo.masked;
+    if (is_own_name(o, slice_str(o->facts.ehlo.host)))
+        return outbound_fail_words(o, REASON_LOOP, what);
+    if (o->demand->level == LEVEL_NONE || o->plaintext)
+        return ready(o);
+    if (o->facts.ehlo.starttls) {
+        outbound_enter(o, OUTBOUND_PHASE_STARTTLS);
+        return OUTBOUND_NEED_INPUT;
+    }
+    if (tls_level_owes_tls(o->demand->level))
+        return fail_without_starttls(o, what);
+    return ready(o);
+}
+
+static enum outbound_event on_helo(struct outbound *o, struct outbound_what *what)
+{
+    if (o->reply.code != 250)
+        return outbound_fail_words(o, REASON_MX_REFUSED, what);
+    if (is_own_name(o, first_word(&o->reply)))
+        return outbound_fail_words(o, REASON_LOOP, what);
+    o->facts.helo_only = true;
+    return ready(o);
+}
+
+static enum outbound_event on_starttls(struct outbound *o, bool more, struct outbound_what *what)
+{
+    int code = o->reply.code;
+
+    if (code == 220) {
+        /* RFC 3207 6, CVE-2011-0411: what came along in clear is not read as if TLS protected it.
+         */
+        if (more)
+            return outbound_fail(o, REASON_STARTTLS_INJECTION, NULL,
+                                 "clear text behind the 220 to STARTTLS", what);
+        outbound_enter(o, OUTBOUND_PHASE_HANDSHAKE);
+        return OUTBOUND_START_TLS;
+    }
+    o->facts.starttls_refused = true;
+    outbound_words(&o->reply, o->facts.starttls_reply, sizeof(o->facts.starttls_reply));
+    /* 221 and 421 end the session; anything else that is no 220 leaves it in clear (C-TLS-04). */
+    if (tls_level_owes_tls(o->demand->level) || code == 221 || code == 421)
+        return outbound_fail_words(o, REASON_STARTTLS_REFUSED, what);
+    return ready(o);
+}
+
+static enum outbound_event on_ehlo_tls(struct outbound *o, struct outbound_what *what)
+{
+    if (o->reply.code != 250) /* no HELO here: it would be a step back (C-TLS-03) */
+        return outbound_fail_words(o, REASON_MX_REFUSED, what);
+    ehlo_parse(&o->reply, &o->facts.ehlo);
+    if (is_own_name(o, slice_str(o->facts.ehlo.host)))
+        return outbound_fail_words(o, REASON_LOOP, what);
+    return ready(o);
+}
+
+enum outbound_event outbound_on_opening(struct outbound *o, bool more, struct outbound_what *what)
+{
+    if (o->phase == OUTBOUND_PHASE_BANNER)
+        return on_banner(o, what);
+    if (o->phase == OUTBOUND_PHASE_EHLO)
+        return on_ehlo(o, what);
+    if (o->phase == OUTBOUND_PHASE_HELO)
+        return on_helo(o, what);
+    if (o->phase == OUTBOUND_PHASE_STARTTLS)
+        return on_starttls(o, more, what);
+    INVARIANT(o->phase == OUTBOUND_PHASE_EHLO_TLS);
+    return on_ehlo_tls(o, what);
+}
