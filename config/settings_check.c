@@ -37,31 +37,38 @@ static void check_listener(struct loader *l, struct listener_settings *s)
                           "this lets everybody relay: name the networks of your clients");
 }
 
+/* Is another before it, with the same address and port or the same name? */
+static void check_listener_twins(struct loader *l, size_t index)
+{
+    const struct listener_settings *all = l->loaded->shown.listeners, *one = &all[index];
+
+    for (size_t k = 0; k < index; k++)
+        if (one->bind.family != ADDR_NONE && addr_same(&one->bind, &all[k].bind)) {
+            loader_rule_error(l, GROUP_LISTENER, "port", one,
+                              "listeners[%zu] listens there already: change port or address", k);
+            break;
+        }
+    for (size_t k = 0; k < index; k++)
+        if (strcmp(one->name, all[k].name) == 0) {
+            loader_rule_error(l, GROUP_LISTENER, "name", one,
+                              "listeners[%zu] has that name already: give each its own", k);
+            break;
+        }
+}
+
 static void check_listeners(struct loader *l)
 {
-    struct settings *s = &l->snapshot->shown;
+    struct settings *s = &l->loaded->shown;
 
     for (size_t i = 0; i < s->listener_count; i++) {
-        struct listener_settings *one = &s->listeners[i];
-
-        check_listener(l, one);
-        for (size_t k = 0; k < i; k++) {
-            const struct listener_settings *other = &s->listeners[k];
-
-            if (one->bind.family != ADDR_NONE && addr_same(&one->bind, &other->bind))
-                loader_rule_error(l, GROUP_LISTENER, "port", one,
-                                  "listeners[%zu] listens there already: change port or address",
-                                  k);
-            if (strcmp(one->name, other->name) == 0)
-                loader_rule_error(l, GROUP_LISTENER, "name", one,
-                                  "listeners[%zu] has that name already: give each its own", k);
-        }
+        check_listener(l, &s->listeners[i]);
+        check_listener_twins(l, i);
     }
 }
 
 static void check_sinks(struct loader *l)
 {
-    struct settings *s = &l->snapshot->shown;
+    struct settings *s = &l->loaded->shown;
 
     for (size_t i = 0; i < s->log.sink_count; i++) {
         const struct log_sink_settings *one = &s->log.sinks[i];
@@ -86,19 +93,19 @@ static void check_sinks(struct loader *l)
 
 static void check_stubs(struct loader *l)
 {
-    struct settings *s = &l->snapshot->shown;
+    struct settings *s = &l->loaded->shown;
 
     for (size_t i = 0; i < s->resolver.stub_count; i++) {
         const struct dns_stub_settings *one = &s->resolver.stubs[i];
 
         if (one->zone != NULL && strcmp(one->zone, ".") != 0 &&
-            !text_is_host_name(slice_str(one->zone), true))
+            !settings_is_host_name(slice_str(one->zone), true))
             loader_rule_error(l, GROUP_STUB, "zone", one,
                               "no domain: write one such as \"example.org\", or \".\"");
     }
 }
 
-void check_rules(struct loader *l)
+void loader_check_rules(struct loader *l)
 {
     check_listeners(l);
     check_stubs(l);

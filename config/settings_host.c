@@ -24,7 +24,7 @@ static char *line_full_name(struct slice line, struct slice host)
     while (slice_word(&line, &word)) {
         found = found || slice_ieq(word, host);
         if (full.p == NULL && slice_cut(word, '.', &before, &rest) &&
-            text_is_host_name(word, false) && !slice_istarts(word, SLICE("localhost")))
+            settings_is_host_name(word, false) && !slice_istarts(word, SLICE("localhost")))
             full = word;
     }
     return found && full.p != NULL ? slice_dup(full) : NULL;
@@ -47,13 +47,13 @@ static char *hosts_file_name(struct slice host)
     return name;
 }
 
-char *host_name_find(bool look, const char **note)
+char *settings_host_name(bool look, const char **note)
 {
     char host[HOST_MAX + 1] = "";
     struct slice label, rest;
     char *name;
 
-    if (look && gethostname(host, HOST_MAX) == 0 && text_is_host_name(slice_str(host), false)) {
+    if (look && gethostname(host, HOST_MAX) == 0 && settings_is_host_name(slice_str(host), false)) {
         if (slice_cut(slice_str(host), '.', &label, &rest)) {
             *note = "default, the host's name";
             return mem_strdup(host);

@@ -87,25 +87,27 @@ extern const struct setting_group setting_groups[GROUP_COUNT];
 extern const struct setting_row setting_rows[];
 extern const size_t setting_row_count;
 
-extern const struct setting_type type_text, type_host_name, type_path, type_bool, type_integer,
-    type_port, type_duration, type_size, type_word, type_date;
-extern const struct setting_type type_addresses, type_networks, type_strings, type_paths,
-    type_fingerprints, type_server;
+extern const struct setting_type setting_type_text, setting_type_host_name, setting_type_path,
+    setting_type_bool, setting_type_integer, setting_type_port, setting_type_duration,
+    setting_type_size, setting_type_word, setting_type_date;
+extern const struct setting_type setting_type_addresses, setting_type_networks,
+    setting_type_strings, setting_type_paths, setting_type_fingerprints, setting_type_server;
 
 /* Where a row's value comes from; one for every row that has a value, in the order of the walk. */
 struct setting_source {
     const struct setting_row *row;
     const void *base; /* the item or the settings that the row's offsets are into */
-    unsigned line;    /* 0: not from the file; then `note` is a literal that says whence */
+    unsigned place;   /* line of its group, 0: the group is not in the file */
+    unsigned line;    /* its own; 0: not in the file; then `note` is a literal that says whence */
     const char *note;
 };
 
-extern const char note_default[]; /* the row's preset is in force */
+extern const char settings_note_default[]; /* the row's preset is in force */
 
-#define SNAPSHOT_MAGIC 0x5e771465u
+#define LOADED_MAGIC 0x5e771465u
 
 /* What settings_parse() really allocates; `shown` is what others see. */
-struct snapshot {
+struct loaded_settings {
     struct settings shown;
     uint32_t magic;
     atomic_uint holds;
@@ -114,14 +116,14 @@ struct snapshot {
     size_t source_count, source_room;
 };
 
-struct snapshot *snapshot_of(const struct settings *s);
+struct loaded_settings *loaded_of(const struct settings *s);
 /* NULL: the row has no value there. */
-struct setting_source *snapshot_source(struct snapshot *n, enum setting_group_id group,
-                                       const char *key, const void *base);
+struct setting_source *loaded_source(struct loaded_settings *n, enum setting_group_id group,
+                                     const char *key, const void *base);
 
 struct loader {
     bool check_files;
-    struct snapshot *snapshot;
+    struct loaded_settings *loaded;
     config_t presets; /* element i is the default of row i */
     struct buf *errors;
     unsigned error_count;
@@ -142,32 +144,34 @@ void loader_rule_error(struct loader *l, enum setting_group_id group, const char
 void loader_line_error(struct loader *l, unsigned line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* "destinations[2].level = "may"" of the item at `base`; the row must have a source. */
-void snapshot_print_row(const struct snapshot *n, const struct setting_source *from,
+void loaded_print_place(const struct loaded_settings *n, const struct setting_source *from,
                         struct buf *out);
+/* "destinations[2].level = "may"" of the item at `base`; the row must have a source. */
+void loaded_print_row(const struct loaded_settings *n, const struct setting_source *from,
+                      struct buf *out);
 
 /* settings_text: what needs no table */
-void text_quote(struct slice text, struct buf *out);     /* "..." with escapes, whole */
-void text_quote_cut(struct slice text, struct buf *out); /* the same for messages, cut */
-void text_node_path(const config_setting_t *node, struct buf *out);
-void text_node_value(const config_setting_t *node, struct buf *out);
-unsigned text_distance(const char *a, const char *b);     /* edits from one to the other */
-bool text_is_host_name(struct slice s, bool underscores); /* labels and lengths, ASCII */
-bool text_is_literal(struct slice s);                     /* [192.0.2.1], [IPv6:2001:db8::1] */
-bool text_addr_port(struct slice s, uint16_t preset_port, struct addr *out);
-bool text_has_control(const char *s);
-bool text_has_high(const char *s); /* bytes above 0x7f */
+void settings_quote(struct slice text, struct buf *out);     /* "..." with escapes, whole */
+void settings_quote_cut(struct slice text, struct buf *out); /* the same for messages, cut */
+void settings_node_path(const config_setting_t *node, struct buf *out);
+void settings_node_value(const config_setting_t *node, struct buf *out);
+unsigned settings_distance(const char *a, const char *b);     /* edits from one to the other */
+bool settings_is_host_name(struct slice s, bool underscores); /* labels and lengths, ASCII */
+bool settings_is_literal(struct slice s);                     /* [192.0.2.1], [IPv6:2001:db8::1] */
+bool settings_addr_port(struct slice s, uint16_t preset_port, struct addr *out);
+bool settings_has_control(const char *s);
+bool settings_has_high(const char *s); /* bytes above 0x7f */
 
 /* settings_scan: what libconfig's own scanner would pass over in silence. */
-bool scan_text(struct loader *l, struct slice text);
+bool loader_scan(struct loader *l, struct slice text);
 
 /* settings_host: the default of helo_name.  *note says where it comes from. */
-char *host_name_find(bool look, const char **note);
+char *settings_host_name(bool look, const char **note);
 
 /* settings_check, settings_paths: rules between settings, and files that must be there. */
-void check_rules(struct loader *l);
-void check_destinations(struct loader *l);
-void check_paths(struct loader *l);
+void loader_check_rules(struct loader *l);
+void loader_check_destinations(struct loader *l);
+void loader_check_paths(struct loader *l);
 
 /* Calls each() for every row of every item, in the order of the table. */
 typedef void walk_fn(void *ctx, const struct setting_row *row, char *base);

@@ -19,8 +19,8 @@ static const char *element_text(struct loader *l, const struct setting_row *row,
 
     if (config_setting_type(element) == CONFIG_TYPE_STRING)
         text = config_setting_get_string(element);
-    if (text == NULL || text[0] == '\0' || text_has_control(text)) {
-        loader_error(l, element, "write %s", row->type->form);
+    if (text == NULL || text[0] == '\0' || settings_has_control(text)) {
+        loader_error(l, element, "write the list as %s", row->type->form);
         return NULL;
     }
     return text;
@@ -34,7 +34,7 @@ static bool read_items(struct loader *l, const struct setting_row *row,
     size_t n, good = 0;
 
     if (!config_setting_is_array(node) && !config_setting_is_list(node)) {
-        loader_error(l, node, "write a list: %s", row->type->form);
+        loader_error(l, node, "write a list, as %s", row->type->form);
         return false;
     }
     n = (size_t)config_setting_length(node);
@@ -48,7 +48,7 @@ static bool read_items(struct loader *l, const struct setting_row *row,
         if (item(text, *items, good))
             good++;
         else
-            loader_error(l, element, "write %s", row->type->form);
+            loader_error(l, element, "write the list as %s", row->type->form);
     }
     *count = good;
     return good == n;
@@ -65,7 +65,7 @@ static void clear_items(const struct setting_row *row, char *base)
 
 static bool item_addr(const char *text, void *items, size_t i)
 {
-    return text_addr_port(slice_str(text), 53, (struct addr *)items + i);
+    return settings_addr_port(slice_str(text), 53, (struct addr *)items + i);
 }
 
 static bool read_addresses(struct loader *l, const struct setting_row *row,
@@ -87,7 +87,7 @@ static void print_addresses(const struct setting_row *row, const char *base, str
     buf_add(out, SLICE(" ]"));
 }
 
-const struct setting_type type_addresses = {
+const struct setting_type setting_type_addresses = {
     "addresses", "[ \"192.0.2.53\", \"192.0.2.53:5353\", \"[2001:db8::53]:53\" ]", read_addresses,
     print_addresses, clear_items};
 
@@ -116,9 +116,9 @@ static void print_networks(const struct setting_row *row, const char *base, stru
     buf_add(out, SLICE(" ]"));
 }
 
-const struct setting_type type_networks = {"networks",
-                                           "[ \"192.0.2.0/24\", \"2001:db8::/32\", \"::1\" ]",
-                                           read_networks, print_networks, clear_items};
+const struct setting_type setting_type_networks = {
+    "networks", "[ \"192.0.2.0/24\", \"2001:db8::/32\", \"::1\" ]", read_networks, print_networks,
+    clear_items};
 
 static bool item_string(const char *text, void *items, size_t i)
 {
@@ -142,7 +142,8 @@ static bool read_strings(struct loader *l, const struct setting_row *row,
     struct string_list *list = strings_at(row, base);
     void *items = NULL;
     bool ok = read_items(l, row, node, sizeof(char *),
-                         row->type == &type_paths ? item_path : item_string, &items, &list->count);
+                         row->type == &setting_type_paths ? item_path : item_string, &items,
+                         &list->count);
 
     list->items = items;
     return ok;
@@ -155,7 +156,7 @@ static void print_strings(const struct setting_row *row, const char *base, struc
     buf_add(out, SLICE("["));
     for (size_t i = 0; i < list->count; i++) {
         buf_addf(out, "%s ", i > 0 ? "," : "");
-        text_quote(slice_str(list->items[i]), out);
+        settings_quote(slice_str(list->items[i]), out);
     }
     buf_add(out, SLICE(" ]"));
 }
@@ -170,10 +171,12 @@ static void clear_strings(const struct setting_row *row, char *base)
     *list = (struct string_list){0};
 }
 
-const struct setting_type type_strings = {"strings", "[ \"mx.example.org\", \".example.org\" ]",
-                                          read_strings, print_strings, clear_strings};
-const struct setting_type type_paths = {"paths", "[ \"/etc/tlsmend/ca.crl\" ], absolute paths",
-                                        read_strings, print_strings, clear_strings};
+const struct setting_type setting_type_strings = {"strings",
+                                                  "[ \"mx.example.org\", \".example.org\" ]",
+                                                  read_strings, print_strings, clear_strings};
+const struct setting_type setting_type_paths = {"paths",
+                                                "[ \"/etc/tlsmend/ca.crl\" ], absolute paths",
+                                                read_strings, print_strings, clear_strings};
 
 static int hex_digit(char c)
 {
@@ -245,7 +248,7 @@ static void print_fingerprints(const struct setting_row *row, const char *base, 
     buf_add(out, SLICE(" ]"));
 }
 
-const struct setting_type type_fingerprints = {
+const struct setting_type setting_type_fingerprints = {
     "fingerprints",
     "[ \"sha256:...\" ], 32 bytes (SHA-256) or 64 bytes (SHA-512) in hex, with or without colons",
     read_fingerprints, print_fingerprints, clear_items};

@@ -16,8 +16,9 @@
 static void load_group(struct loader *l, enum setting_group_id id, const config_setting_t *node,
                        char *base);
 
-static void add_source(struct snapshot *n, const struct setting_row *row, const void *base,
-                       const config_setting_t *node)
+/* `place` is the group that the row is in, `node` the row's own setting; each may be missing. */
+static void add_source(struct loaded_settings *n, const struct setting_row *row, const void *base,
+                       const config_setting_t *place, const config_setting_t *node)
 {
     if (n->source_count == n->source_room) {
         n->source_room = n->source_room * 2 + setting_row_count;
@@ -26,29 +27,30 @@ static void add_source(struct snapshot *n, const struct setting_row *row, const 
     n->sources[n->source_count++] =
         (struct setting_source){.row = row,
                                 .base = base,
+                                .place = place != NULL ? place->line : 0,
                                 .line = node != NULL ? node->line : 0,
-                                .note = node != NULL ? NULL : note_default};
+                                .note = node != NULL ? NULL : settings_note_default};
 }
 
-static void load_row(struct loader *l, const struct setting_row *row, const config_setting_t *node,
-                     char *base)
+static void load_row(struct loader *l, const struct setting_row *row, const config_setting_t *place,
+                     const config_setting_t *node, char *base)
 {
     unsigned index = (unsigned)(row - setting_rows);
 
     if (node != NULL) {
-        add_source(l->snapshot, row, base, node);
+        add_source(l->loaded, row, base, place, node);
         if (row->set_at != NOWHERE)
             *(bool *)(base + row->set_at) = true;
         if (row->type->read(l, row, node, base))
             return;
         if (row->type->clear != NULL)
             row->type->clear(row, base);
-        l->snapshot->source_count--;
+        l->loaded->source_count--;
     }
     if (row->preset == NULL)
         return;
     /* also after an error, so that the rules that come later see nothing half-read */
-    add_source(l->snapshot, row, base, NULL);
+    add_source(l->loaded, row, base, place, NULL);
     (void)row->type->read(l, row, config_setting_get_elem(config_root_setting(&l->presets), index),
                           base);
 }
@@ -84,7 +86,7 @@ static void load_list(struct loader *l, const struct setting_group *group,
         load_group(l, id, item, items + used * group->item_size);
         if (group->origin_at != NOWHERE)
             *(char **)(items + used * group->item_size + group->origin_at) =
-                item != NULL ? mem_format("%s:%u", l->snapshot->name, item->line)
+                item != NULL ? mem_format("%s:%u", l->loaded->name, item->line)
                              : mem_strdup("default");
         used++;
     }
@@ -119,14 +121,15 @@ static const char *nearest_key(enum setting_group_id id, const char *key, bool *
     unsigned least = ~0U, d;
 
     for (size_t i = 0; i < setting_row_count; i++) {
-        if (setting_rows[i].group == id && (d = text_distance(setting_rows[i].key, key)) < least) {
+        if (setting_rows[i].group == id &&
+            (d = settings_distance(setting_rows[i].key, key)) < least) {
             least = d;
             nearest = setting_rows[i].key;
         }
     }
     for (size_t g = 0; g < GROUP_COUNT; g++) {
         if (is_child((enum setting_group_id)g, id) &&
-            (d = text_distance(setting_groups[g].name, key)) < least) {
+            (d = settings_distance(setting_groups[g].name, key)) < least) {
             least = d;
             nearest = setting_groups[g].name;
         }
@@ -172,7 +175,7 @@ static void load_group(struct loader *l, enum setting_group_id id, const config_
             continue;
         if (member == NULL && row->required)
             loader_error(l, node, "%s is missing: add %s, %s", row->key, row->key, row->type->form);
-        load_row(l, row, member, base);
+        load_row(l, row, node, member, base);
     }
     for (size_t g = 0; g < GROUP_COUNT; g++) {
         if (is_child((enum setting_group_id)g, id))
@@ -215,7 +218,7 @@ static bool read_text(struct loader *l, config_t *file, struct slice text)
     struct buf copy, shown;
     bool ok;
 
-    if (!scan_text(l, text))
+    if (!loader_scan(l, text))
         return false;
     buf_init(&copy, text.n + 2);
     buf_add(&copy, text);
@@ -223,7 +226,7 @@ static bool read_text(struct loader *l, config_t *file, struct slice text)
     ok = config_read_string(file, buf_cstr(&copy)) == CONFIG_TRUE;
     if (!ok) {
         buf_init(&shown, 1024);
-        text_quote_cut(line_of(buf_slice(&copy), config_error_line(file)), &shown);
+        settings_quote_cut(line_of(buf_slice(&copy), config_error_line(file)), &shown);
         loader_line_error(l, (unsigned)config_error_line(file),
                           "%s at or before %s: a setting is written as key = value;",
                           config_error_text(file), buf_cstr(&shown));
@@ -233,11 +236,11 @@ static bool read_text(struct loader *l, config_t *file, struct slice text)
     return ok;
 }
 
-static struct snapshot *snapshot_new(const char *name)
+static struct loaded_settings *loaded_new(const char *name)
 {
-    struct snapshot *n = mem_zalloc(sizeof(*n));
+    struct loaded_settings *n = mem_zalloc(sizeof(*n));
 
-    n->magic = SNAPSHOT_MAGIC;
+    n->magic = LOADED_MAGIC;
     atomic_init(&n->holds, 1);
     n->name = mem_strdup(name);
     n->shown.path = mem_strdup("");
@@ -251,17 +254,17 @@ struct settings *settings_parse(const char *text, size_t n, const char *name, bo
     struct settings *s;
     config_t file;
 
-    l.snapshot = snapshot_new(name);
-    s = &l.snapshot->shown;
+    l.loaded = loaded_new(name);
+    s = &l.loaded->shown;
     config_init(&file);
     config_init(&l.presets);
     load_presets(&l);
     if (l.error_count == 0 && read_text(&l, &file, slice_of(text, n))) {
         load_group(&l, GROUP_TOP, config_root_setting(&file), (char *)s);
-        check_rules(&l);
-        check_destinations(&l);
+        loader_check_rules(&l);
+        loader_check_destinations(&l);
         if (check_files)
-            check_paths(&l);
+            loader_check_paths(&l);
     }
     config_destroy(&file);
     config_destroy(&l.presets);

@@ -8,8 +8,7 @@
 #include "config/settings_internal.h"
 #include "proxy/base/mem.h"
 
-/* Overrides are compared byte by byte: lower case, no trailing dot, "[IPv6:" as everybody writes
- * it. */
+/* One spelling for the log and for finding twins: lower case, no trailing dot. */
 static void normalise(char *match)
 {
     size_t n = strlen(match);
@@ -25,7 +24,7 @@ static void match_error(struct loader *l, const struct override *o)
 {
     const char *m = o->match;
 
-    if (text_has_high(m))
+    if (settings_has_high(m))
         loader_rule_error(l, GROUP_DESTINATION, "match", o,
                           "not ASCII: write the A-label of this name (xn--...)");
     else if (strncmp(m, "*.", 2) == 0)
@@ -43,12 +42,12 @@ static void match_error(struct loader *l, const struct override *o)
 
 static bool is_pattern(struct slice s)
 {
-    return text_is_host_name(s.n > 0 && s.p[0] == '.' ? slice_from(s, 1) : s, true);
+    return settings_is_host_name(s.n > 0 && s.p[0] == '.' ? slice_from(s, 1) : s, true);
 }
 
 static bool is_match(struct slice s)
 {
-    if (slice_eq(s, SLICE("*")) || text_is_literal(s))
+    if (slice_eq(s, SLICE("*")) || settings_is_literal(s))
         return true;
     return is_pattern(slice_istarts(s, SLICE("mx:")) ? slice_from(s, 3) : s);
 }
@@ -58,7 +57,7 @@ static void check_names(struct loader *l, const struct override *o)
     for (size_t i = 0; i < o->names.count; i++) {
         const char *name = o->names.items[i];
 
-        if (text_has_high(name)) {
+        if (settings_has_high(name)) {
             loader_rule_error(l, GROUP_DESTINATION, "names", o,
                               "not ASCII: write the A-label of this name (xn--...)");
             return;
@@ -85,7 +84,7 @@ static void check_route(struct loader *l, const struct override *o)
 
     if (o->route_host == NULL)
         return;
-    if (!text_is_host_name(host, true) && !addr_parse(host, &a))
+    if (!settings_is_host_name(host, true) && !addr_parse(host, &a))
         loader_rule_error(l, GROUP_ROUTE, "host", o,
                           "write a host name or an IP address, without brackets or port");
     if (slice_istarts(slice_str(o->match), SLICE("mx:")))
@@ -105,7 +104,7 @@ static int by_match(const void *a, const void *b)
 
 static void check_duplicates(struct loader *l)
 {
-    struct settings *s = &l->snapshot->shown;
+    struct settings *s = &l->loaded->shown;
     const struct override **sorted;
     size_t n = 0;
 
@@ -124,9 +123,9 @@ static void check_duplicates(struct loader *l)
     free(sorted);
 }
 
-void check_destinations(struct loader *l)
+void loader_check_destinations(struct loader *l)
 {
-    struct settings *s = &l->snapshot->shown;
+    struct settings *s = &l->loaded->shown;
 
     for (size_t i = 0; i < s->destination_count; i++) {
         struct override *o = &s->destinations[i];

@@ -43,8 +43,8 @@ static void check_readable(struct loader *l, enum setting_group_id group, const 
 /* The default anchor may be missing, that is only a warning (C-DANE-01). */
 static void check_anchor(struct loader *l)
 {
-    struct settings *s = &l->snapshot->shown;
-    struct setting_source *from = snapshot_source(l->snapshot, GROUP_RESOLVER, "trust_anchor", s);
+    struct settings *s = &l->loaded->shown;
+    struct setting_source *from = loaded_source(l->loaded, GROUP_RESOLVER, "trust_anchor", s);
 
     if (s->resolver.trust_anchor[0] == '\0')
         return;
@@ -70,9 +70,9 @@ static void check_log_file(struct loader *l, const struct log_sink_settings *sin
     free(copy);
 }
 
-void check_paths(struct loader *l)
+void loader_check_paths(struct loader *l)
 {
-    struct settings *s = &l->snapshot->shown;
+    struct settings *s = &l->loaded->shown;
 
     check_readable(l, GROUP_TLS, "trust_store", s, s->tls.trust_store,
                    "install ca-certificates, or name your own bundle");

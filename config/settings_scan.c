@@ -80,7 +80,7 @@ static bool fail(struct loader *l, unsigned line, const char *what)
     return false;
 }
 
-bool scan_text(struct loader *l, struct slice text)
+bool loader_scan(struct loader *l, struct slice text)
 {
     struct scan s = {.line = 1, .text = text};
 

@@ -12,7 +12,7 @@
 #define NAME_MAX_BYTES 253
 #define WORD_MAX 64
 
-void text_quote(struct slice text, struct buf *out)
+void settings_quote(struct slice text, struct buf *out)
 {
     buf_addc(out, '"');
     for (size_t i = 0; i < text.n; i++) {
@@ -28,21 +28,21 @@ void text_quote(struct slice text, struct buf *out)
     buf_addc(out, '"');
 }
 
-void text_quote_cut(struct slice text, struct buf *out)
+void settings_quote_cut(struct slice text, struct buf *out)
 {
-    text_quote(slice_first(text, QUOTE_SHOWN), out);
+    settings_quote(slice_first(text, QUOTE_SHOWN), out);
     if (text.n > QUOTE_SHOWN)
         buf_add(out, SLICE("..."));
 }
 
 /* "destinations[2].route.port" */
-void text_node_path(const config_setting_t *node, struct buf *out)
+void settings_node_path(const config_setting_t *node, struct buf *out)
 {
     const config_setting_t *parent = config_setting_parent(node);
 
     if (parent == NULL)
         return;
-    text_node_path(parent, out);
+    settings_node_path(parent, out);
     if (config_setting_name(node) == NULL)
         buf_addf(out, "[%d]", config_setting_index(node));
     else
@@ -53,7 +53,7 @@ static void scalar_value(const config_setting_t *node, struct buf *out)
 {
     switch (config_setting_type(node)) {
     case CONFIG_TYPE_STRING:
-        text_quote_cut(slice_str(config_setting_get_string(node)), out);
+        settings_quote_cut(slice_str(config_setting_get_string(node)), out);
         break;
     case CONFIG_TYPE_BOOL:
         buf_addf(out, "%s", config_setting_get_bool(node) ? "true" : "false");
@@ -70,7 +70,7 @@ static void scalar_value(const config_setting_t *node, struct buf *out)
     }
 }
 
-void text_node_value(const config_setting_t *node, struct buf *out)
+void settings_node_value(const config_setting_t *node, struct buf *out)
 {
     if (config_setting_is_group(node))
         buf_add(out, SLICE("{ ... }"));
@@ -88,7 +88,7 @@ static size_t smallest(size_t a, size_t b, size_t c)
 }
 
 /* Levenshtein's distance; words longer than WORD_MAX are compared by their beginning. */
-unsigned text_distance(const char *a, const char *b)
+unsigned settings_distance(const char *a, const char *b)
 {
     size_t row[WORD_MAX + 1];
     size_t na = strnlen(a, WORD_MAX), nb = strnlen(b, WORD_MAX);
@@ -109,7 +109,7 @@ unsigned text_distance(const char *a, const char *b)
     return (unsigned)row[nb];
 }
 
-bool text_has_control(const char *s)
+bool settings_has_control(const char *s)
 {
     for (; *s != '\0'; s++)
         if ((unsigned char)*s < 0x20 || *s == 0x7f)
@@ -117,7 +117,7 @@ bool text_has_control(const char *s)
     return false;
 }
 
-bool text_has_high(const char *s)
+bool settings_has_high(const char *s)
 {
     for (; *s != '\0'; s++)
         if ((unsigned char)*s > 0x7f)
@@ -144,7 +144,7 @@ static bool is_label(struct slice label, bool underscores)
 }
 
 /* RFC 1123 2.1; one trailing dot is fine.  An address is no host name. */
-bool text_is_host_name(struct slice s, bool underscores)
+bool settings_is_host_name(struct slice s, bool underscores)
 {
     struct slice label, rest;
     struct addr ignored;
@@ -162,7 +162,7 @@ bool text_is_host_name(struct slice s, bool underscores)
 }
 
 /* RFC 5321 4.1.3 */
-bool text_is_literal(struct slice s)
+bool settings_is_literal(struct slice s)
 {
     struct slice inner;
     struct addr a;
@@ -176,7 +176,7 @@ bool text_is_literal(struct slice s)
 }
 
 /* "192.0.2.1", "192.0.2.1:53", "2001:db8::1", "[2001:db8::1]:53" */
-bool text_addr_port(struct slice s, uint16_t preset_port, struct addr *out)
+bool settings_addr_port(struct slice s, uint16_t preset_port, struct addr *out)
 {
     struct slice host, port;
     unsigned long long number = preset_port;

@@ -21,7 +21,7 @@ static const char *read_string(struct loader *l, const struct setting_row *row,
             loader_error(l, node, "write %s", row->type->form);
         } else {
             buf_init(&value, 256);
-            text_node_value(node, &value);
+            settings_node_value(node, &value);
             loader_error(l, node, "write it in quotes, as \"%s\": this is %s", buf_cstr(&value),
                          row->type->form);
             buf_clear(&value);
@@ -29,7 +29,7 @@ static const char *read_string(struct loader *l, const struct setting_row *row,
         return NULL;
     }
     text = config_setting_get_string(node);
-    if (text_has_control(text)) {
+    if (settings_has_control(text)) {
         loader_error(l, node, "control characters are in it: take them out");
         return NULL;
     }
@@ -40,7 +40,7 @@ static void print_string(const struct setting_row *row, const char *base, struct
 {
     const char *text = *(char *const *)(base + row->at);
 
-    text_quote(slice_str(text != NULL ? text : ""), out);
+    settings_quote(slice_str(text != NULL ? text : ""), out);
 }
 
 static void clear_string(const struct setting_row *row, char *base)
@@ -67,8 +67,8 @@ static bool read_text(struct loader *l, const struct setting_row *row, const con
     return true;
 }
 
-const struct setting_type type_text = {"text", "text in quotes", read_text, print_string,
-                                       clear_string};
+const struct setting_type setting_type_text = {"text", "text in quotes", read_text, print_string,
+                                               clear_string};
 
 static bool read_path(struct loader *l, const struct setting_row *row, const config_setting_t *node,
                       char *base)
@@ -82,8 +82,8 @@ static bool read_path(struct loader *l, const struct setting_row *row, const con
     return text != NULL && read_text(l, row, node, base);
 }
 
-const struct setting_type type_path = {"path", "an absolute path in quotes, beginning with /",
-                                       read_path, print_string, clear_string};
+const struct setting_type setting_type_path = {
+    "path", "an absolute path in quotes, beginning with /", read_path, print_string, clear_string};
 
 /* An empty name means the host's own; the snapshot remembers where that came from. */
 static bool read_host_name(struct loader *l, const struct setting_row *row,
@@ -95,13 +95,13 @@ static bool read_host_name(struct loader *l, const struct setting_row *row,
     if (text == NULL)
         return false;
     if (text[0] == '\0') {
-        *(char **)(base + row->at) = host_name_find(l->check_files, &note);
-        last = &l->snapshot->sources[l->snapshot->source_count - 1];
+        *(char **)(base + row->at) = settings_host_name(l->check_files, &note);
+        last = &l->loaded->sources[l->loaded->source_count - 1];
         last->line = 0;
         last->note = note;
         return true;
     }
-    if (!text_is_host_name(slice_str(text), false) && !text_is_literal(slice_str(text))) {
+    if (!settings_is_host_name(slice_str(text), false) && !settings_is_literal(slice_str(text))) {
         loader_error(l, node, "no host name; write %s", row->type->form);
         return false;
     }
@@ -109,7 +109,7 @@ static bool read_host_name(struct loader *l, const struct setting_row *row,
     return true;
 }
 
-const struct setting_type type_host_name = {
+const struct setting_type setting_type_host_name = {
     "host name", "a full host name such as \"mail.example.org\", or \"[192.0.2.1]\"",
     read_host_name, print_string, clear_string};
 
@@ -129,8 +129,8 @@ static void print_bool(const struct setting_row *row, const char *base, struct b
     buf_addf(out, "%s", *(const bool *)(base + row->at) ? "true" : "false");
 }
 
-const struct setting_type type_bool = {"bool", "true or false, without quotes", read_bool,
-                                       print_bool, NULL};
+const struct setting_type setting_type_bool = {"bool", "true or false, without quotes", read_bool,
+                                               print_bool, NULL};
 
 static bool read_number(struct loader *l, const struct setting_row *row,
                         const config_setting_t *node, long long *out)
@@ -172,8 +172,8 @@ static void print_integer(const struct setting_row *row, const char *base, struc
     buf_addf(out, "%d", *(const int *)(base + row->at));
 }
 
-const struct setting_type type_integer = {"integer", "a whole number without quotes", read_integer,
-                                          print_integer, NULL};
+const struct setting_type setting_type_integer = {"integer", "a whole number without quotes",
+                                                  read_integer, print_integer, NULL};
 
 static bool read_port(struct loader *l, const struct setting_row *row, const config_setting_t *node,
                       char *base)
@@ -191,8 +191,8 @@ static void print_port(const struct setting_row *row, const char *base, struct b
     buf_addf(out, "%u", *(const uint16_t *)(base + row->at));
 }
 
-const struct setting_type type_port = {"port", "a port number without quotes", read_port,
-                                       print_port, NULL};
+const struct setting_type setting_type_port = {"port", "a port number without quotes", read_port,
+                                               print_port, NULL};
 
 typedef bool parse_fn(struct slice text, int64_t *out);
 typedef const char *format_fn(int64_t n, char out[INSTANT_TEXT_MAX]);
@@ -245,7 +245,7 @@ static void print_duration(const struct setting_row *row, const char *base, stru
     buf_addf(out, "\"%s\"", span_text(*(const int64_t *)(base + row->at), text));
 }
 
-const struct setting_type type_duration = {
+const struct setting_type setting_type_duration = {
     "duration", "a duration in quotes, a number with ms, s, m, h or d, such as \"30s\"",
     read_duration, print_duration, NULL};
 
@@ -262,7 +262,7 @@ static void print_size(const struct setting_row *row, const char *base, struct b
     buf_addf(out, "\"%s\"", size_text(*(const int64_t *)(base + row->at), text));
 }
 
-const struct setting_type type_size = {
+const struct setting_type setting_type_size = {
     "size", "a size in quotes, a number with B, KiB, MiB or GiB, such as \"256KiB\"", read_size,
     print_size, NULL};
 
@@ -275,22 +275,24 @@ static void word_error(struct loader *l, const struct setting_row *row,
     buf_init(&known, 1024);
     for (const struct setting_word *w = row->words; w->name != NULL; w++) {
         buf_addf(&known, "%s\"%s\"", w == row->words ? "" : ", ", w->name);
-        if (text_distance(w->name, text) < text_distance(nearest->name, text))
+        if (settings_distance(w->name, text) < settings_distance(nearest->name, text))
             nearest = w;
     }
-    if (text_distance(nearest->name, text) <= 2)
+    if (text[0] != '\0' && settings_distance(nearest->name, text) <= 2)
         loader_error(l, node, "write one of %s (did you mean \"%s\"?)", buf_cstr(&known),
                      nearest->name);
     else
-        loader_error(l, node, "write one of %s", buf_cstr(&known));
+        loader_error(l, node, "write one of %s, in quotes", buf_cstr(&known));
     buf_clear(&known);
 }
 
 static bool read_word(struct loader *l, const struct setting_row *row, const config_setting_t *node,
                       char *base)
 {
-    const char *text = read_string(l, row, node);
+    const char *text = "";
 
+    if (config_setting_type(node) == CONFIG_TYPE_STRING)
+        text = read_string(l, row, node);
     if (text == NULL)
         return false;
     for (const struct setting_word *w = row->words; w->name != NULL; w++) {
@@ -312,7 +314,8 @@ static void print_word(const struct setting_row *row, const char *base, struct b
     buf_addf(out, "\"%s\"", w->name != NULL ? w->name : "");
 }
 
-const struct setting_type type_word = {"word", "one word in quotes", read_word, print_word, NULL};
+const struct setting_type setting_type_word = {"word", "one word in quotes", read_word, print_word,
+                                               NULL};
 
 static bool read_date(struct loader *l, const struct setting_row *row, const config_setting_t *node,
                       char *base)
@@ -344,7 +347,7 @@ static void print_date(const struct setting_row *row, const char *base, struct b
         buf_addf(out, "\"%.*sZ\"", SLICE_ARG(slice_first(all, sizeof("2027-01-31T12:00:00") - 1)));
 }
 
-const struct setting_type type_date = {
+const struct setting_type setting_type_date = {
     "date", "a real day in quotes (ISO 8601, UTC): \"2027-01-31\" or \"2027-01-31T12:00:00Z\"",
     read_date, print_date, NULL};
 
@@ -355,7 +358,7 @@ static bool read_server(struct loader *l, const struct setting_row *row,
 
     if (text == NULL)
         return false;
-    if (!text_addr_port(slice_str(text), 53, (struct addr *)(base + row->at))) {
+    if (!settings_addr_port(slice_str(text), 53, (struct addr *)(base + row->at))) {
         loader_error(l, node, "write %s", row->type->form);
         return false;
     }
@@ -369,6 +372,6 @@ static void print_server(const struct setting_row *row, const char *base, struct
     buf_addf(out, "\"%s\"", addr_port_text((const struct addr *)(base + row->at), text));
 }
 
-const struct setting_type type_server = {
+const struct setting_type setting_type_server = {
     "address", "an address in quotes: \"192.0.2.53\", \"192.0.2.53:5353\", \"[2001:db8::53]:53\"",
     read_server, print_server, NULL};

@@ -13,27 +13,24 @@
 #define SOON (14 * INT64_C(86400000))
 
 struct warner {
-    struct snapshot *snapshot;
+    struct loaded_settings *loaded;
     struct buf *out;
 };
 
 static void warn(struct warner *w, enum setting_group_id group, const char *key, const void *base,
                  const char *text)
 {
-    const struct setting_source *from = snapshot_source(w->snapshot, group, key, base);
+    const struct setting_source *from = loaded_source(w->loaded, group, key, base);
 
-    if (from != NULL && from->line != 0)
-        buf_addf(w->out, "%s:%u: ", w->snapshot->name, from->line);
-    else
-        buf_addf(w->out, "%s: ", w->snapshot->name);
-    if (from != NULL)
-        snapshot_print_row(w->snapshot, from, w->out);
+    loaded_print_place(w->loaded, from, w->out);
+    buf_add(w->out, SLICE(": "));
+    loaded_print_row(w->loaded, from, w->out);
     buf_addf(w->out, ": %s\n", text);
 }
 
 static void warn_top(struct warner *w, const struct settings *s)
 {
-    const struct setting_source *name = snapshot_source(w->snapshot, GROUP_TOP, "helo_name", s);
+    const struct setting_source *name = loaded_source(w->loaded, GROUP_TOP, "helo_name", s);
     struct slice label, rest;
 
     if (!slice_cut(slice_str(s->helo_name), '.', &label, &rest) && s->helo_name[0] != '[')
@@ -111,7 +108,7 @@ static void warn_destination(struct warner *w, const struct override *o, enum tl
 
 void settings_warnings(const struct settings *s, wall_ms now, struct buf *out)
 {
-    struct warner w = {.snapshot = snapshot_of(s), .out = out};
+    struct warner w = {.loaded = loaded_of(s), .out = out};
 
     warn_top(&w, s);
     warn_tls(&w, s);

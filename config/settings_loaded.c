@@ -14,19 +14,20 @@
 #define SOURCE_COLUMN 56
 #define MESSAGE_MAX 2048
 
-const char note_default[] = "default";
+const char settings_note_default[] = "default";
 
-struct snapshot *snapshot_of(const struct settings *s)
+struct loaded_settings *loaded_of(const struct settings *s)
 {
-    struct snapshot *n = (struct snapshot *)(uintptr_t)s; /* `shown` is its first member */
+    struct loaded_settings *n =
+        (struct loaded_settings *)(uintptr_t)s; /* `shown` is its first member */
 
-    INVARIANT(n != NULL && n->magic == SNAPSHOT_MAGIC);
+    INVARIANT(n != NULL && n->magic == LOADED_MAGIC);
     return n;
 }
 
 struct settings *settings_hold(struct settings *s)
 {
-    atomic_fetch_add_explicit(&snapshot_of(s)->holds, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&loaded_of(s)->holds, 1, memory_order_relaxed);
     return s;
 }
 
@@ -64,7 +65,7 @@ static void clear_row(void *ctx, const struct setting_row *row, char *base)
 }
 
 /* All lists stand at the top level of the struct, so one round over the groups frees them. */
-static void snapshot_free(struct snapshot *n)
+static void loaded_free(struct loaded_settings *n)
 {
     char *base = (char *)&n->shown;
 
@@ -90,13 +91,13 @@ void settings_drop(struct settings **s)
 {
     if (*s == NULL)
         return;
-    if (atomic_fetch_sub_explicit(&snapshot_of(*s)->holds, 1, memory_order_acq_rel) == 1)
-        snapshot_free(snapshot_of(*s));
+    if (atomic_fetch_sub_explicit(&loaded_of(*s)->holds, 1, memory_order_acq_rel) == 1)
+        loaded_free(loaded_of(*s));
     *s = NULL;
 }
 
-struct setting_source *snapshot_source(struct snapshot *n, enum setting_group_id group,
-                                       const char *key, const void *base)
+struct setting_source *loaded_source(struct loaded_settings *n, enum setting_group_id group,
+                                     const char *key, const void *base)
 {
     for (size_t i = 0; i < n->source_count; i++) {
         struct setting_source *from = &n->sources[i];
@@ -108,7 +109,8 @@ struct setting_source *snapshot_source(struct snapshot *n, enum setting_group_id
 }
 
 /* The group's path with "[]" made "[2]". */
-static void print_path(const struct snapshot *n, const struct setting_source *from, struct buf *out)
+static void print_path(const struct loaded_settings *n, const struct setting_source *from,
+                       struct buf *out)
 {
     const struct setting_group *group = &setting_groups[from->row->group];
     const struct setting_group *list = group->is_list ? group : &setting_groups[group->parent];
@@ -125,32 +127,44 @@ static void print_path(const struct snapshot *n, const struct setting_source *fr
     buf_addf(out, "%s%s", path.n > 0 ? "." : "", from->row->key);
 }
 
-void snapshot_print_row(const struct snapshot *n, const struct setting_source *from,
-                        struct buf *out)
+void loaded_print_row(const struct loaded_settings *n, const struct setting_source *from,
+                      struct buf *out)
 {
     print_path(n, from, out);
     buf_add(out, SLICE(" = "));
-    if (from->note == note_default) /* as the documents write it */
+    if (from->note == settings_note_default) /* as the documents write it */
         buf_addf(out, "%s", from->row->preset);
     else
         from->row->type->print(from->row, from->base, out);
 }
 
+/* "file:line", of the group where the row itself is not in the file; "file" where neither is. */
+void loaded_print_place(const struct loaded_settings *n, const struct setting_source *from,
+                        struct buf *out)
+{
+    unsigned line = from->line != 0 ? from->line : from->place;
+
+    buf_addf(out, "%s", n->name);
+    if (line != 0)
+        buf_addf(out, ":%u", line);
+}
+
 void settings_print(const struct settings *s, struct buf *out)
 {
-    const struct snapshot *n = snapshot_of(s);
+    const struct loaded_settings *n = loaded_of(s);
 
     for (size_t i = 0; i < n->source_count; i++) {
         const struct setting_source *from = &n->sources[i];
         size_t start = out->n, width;
 
-        snapshot_print_row(n, from, out);
+        loaded_print_row(n, from, out);
         width = out->n - start;
         buf_addf(out, "%*s # ", width < SOURCE_COLUMN ? (int)(SOURCE_COLUMN - width) : 0, "");
-        if (from->line != 0)
-            buf_addf(out, "%s:%u\n", n->name, from->line);
+        if (from->line == 0)
+            buf_addf(out, "%s", from->note);
         else
-            buf_addf(out, "%s\n", from->note);
+            loaded_print_place(n, from, out);
+        buf_addc(out, '\n');
     }
 }
 
@@ -177,10 +191,10 @@ void loader_error(struct loader *l, const config_setting_t *node, const char *fo
     if (!count_error(l))
         return;
     buf_init(&place, MESSAGE_MAX);
-    buf_addf(&place, "%s:%u: ", l->snapshot->name, node->line);
-    text_node_path(node, &place);
+    buf_addf(&place, "%s:%u: ", l->loaded->name, node->line);
+    settings_node_path(node, &place);
     buf_add(&place, SLICE(" = "));
-    text_node_value(node, &place);
+    settings_node_value(node, &place);
     va_start(args, format);
     add_message(l, &place, format, args);
     va_end(args);
@@ -189,7 +203,7 @@ void loader_error(struct loader *l, const config_setting_t *node, const char *fo
 void loader_rule_error(struct loader *l, enum setting_group_id group, const char *key,
                        const void *base, const char *format, ...)
 {
-    const struct setting_source *from = snapshot_source(l->snapshot, group, key, base);
+    const struct setting_source *from = loaded_source(l->loaded, group, key, base);
     struct buf place;
     va_list args;
 
@@ -197,11 +211,9 @@ void loader_rule_error(struct loader *l, enum setting_group_id group, const char
         return;
     INVARIANT(from != NULL);
     buf_init(&place, MESSAGE_MAX);
-    if (from->line != 0)
-        buf_addf(&place, "%s:%u: ", l->snapshot->name, from->line);
-    else
-        buf_addf(&place, "%s: default ", l->snapshot->name);
-    snapshot_print_row(l->snapshot, from, &place);
+    loaded_print_place(l->loaded, from, &place);
+    buf_add(&place, SLICE(": "));
+    loaded_print_row(l->loaded, from, &place);
     va_start(args, format);
     add_message(l, &place, format, args);
     va_end(args);
@@ -215,7 +227,7 @@ void loader_line_error(struct loader *l, unsigned line, const char *format, ...)
     if (!count_error(l))
         return;
     buf_init(&place, MESSAGE_MAX);
-    buf_addf(&place, "%s:%u", l->snapshot->name, line);
+    buf_addf(&place, "%s:%u", l->loaded->name, line);
     va_start(args, format);
     add_message(l, &place, format, args);
     va_end(args);
