@@ -128,4 +128,7 @@ struct setting_doc {
 };
 void settings_each(void (*each)(void *ctx, const struct setting_doc *row), void *ctx);
 
+/* How many letters must change to make one word of the other, for "did you mean". */
+unsigned settings_distance(const char *a, const char *b);
+
 #endif

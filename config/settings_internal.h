@@ -155,7 +155,6 @@ void settings_quote(struct slice text, struct buf *out);     /* "..." with escap
 void settings_quote_cut(struct slice text, struct buf *out); /* the same for messages, cut */
 void settings_node_path(const config_setting_t *node, struct buf *out);
 void settings_node_value(const config_setting_t *node, struct buf *out);
-unsigned settings_distance(const char *a, const char *b);     /* edits from one to the other */
 bool settings_is_host_name(struct slice s, bool underscores); /* labels and lengths, ASCII */
 bool settings_is_literal(struct slice s);                     /* [192.0.2.1], [IPv6:2001:db8::1] */
 bool settings_addr_port(struct slice s, uint16_t preset_port, struct addr *out);

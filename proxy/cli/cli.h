@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      cli - the subcommands of tlsmend and what they share
+ *
+ * DESCRIPTION
+ *      main.c has the table of subcommands; each is one file with one function, which gets the
+ * words from its own name on (argv[0] is "run") and answers with an exit code.  --help is answered
+ *      before a subcommand is called.  Runs in the main thread, before there are others.
+ */
+#ifndef TLSMEND_CLI_CLI_H
+#define TLSMEND_CLI_CLI_H
+
+#include <stdbool.h>
+
+#define CLI_CONFIG_PATH "/etc/tlsmend/tlsmend.conf"
+
+/* sysexits.h has these numbers too; tlsmend(8) lists them. */
+enum cli_exit {
+    CLI_OK = 0,
+    CLI_USAGE = 64,    /* wrong words on the command line */
+    CLI_INTERNAL = 70, /* a bug of tlsmend */
+    CLI_SYSTEM =
+        71, /* the system refused: a port that cannot be bound, a user that cannot be taken */
+    CLI_CONFIG = 78 /* the configuration is wrong */
+};
+
+int run_command(int argc, char **argv);
+int check_command(int argc, char **argv);
+int version_command(int argc, char **argv);
+
+/* Reads [-c FILE].  *path is FILE, or CLI_CONFIG_PATH where there is that file, or NULL: all
+ * defaults, which is said on stderr.  False after a word on stderr: answer CLI_USAGE. */
+bool cli_config_path(int argc, char **argv, const char **path);
+
+/* "unknown ...: did you mean ...": the nearest of `known` (ends with NULL). */
+const char *cli_nearest(const char *word, const char *const *known);
+
+#endif
