@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      judge - the judgement over a certificate chain: facts and a reason
+ */
+#include "certs/judge.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "certs/ocsp_internal.h"
+#include "certs/search_internal.h"
+#include "proxy/base/mem.h"
+
+struct judging {
+    const struct judge_request *req;
+    struct cert *certs[CHAIN_CERTS_MAX];
+    size_t count;
+    struct findings findings;
+    struct search search;
+    char note[FINDING_DETAIL]; /* what is worth a word though nothing is refused for it */
+};
+
+static void read_chain(struct judging *g)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < g->req->chain_count; i++) {
+        bytes += g->req->chain[i].n;
+        if (g->count == CHAIN_CERTS_MAX || bytes > CHAIN_BYTES_MAX) {
+            findings_add(&g->findings, REASON_CERT_TOO_MANY,
+                         "%zu certificates; at most %d and %d bytes are judged",
+                         g->req->chain_count, CHAIN_CERTS_MAX, CHAIN_BYTES_MAX);
+            return;
+        }
+        g->certs[g->count++] = cert_parse(g->req->chain[i]);
+    }
+}
+
+static void keep_facts(const struct judging *g, struct judgement *out)
+{
+    out->facts = mem_array(g->count > 0 ? g->count : 1, sizeof(*out->facts));
+    out->fact_count = g->count;
+    for (size_t i = 0; i < g->count; i++)
+        cert_facts_fill(g->certs[i], &out->facts[i]);
+}
+
+static bool digest_is(const struct fingerprint *f, struct slice s)
+{
+    uint8_t digest[SHA512_DIGEST_LENGTH];
+
+    if (f->n == SHA256_DIGEST_LENGTH)
+        SHA256((const uint8_t *)s.p, s.n, digest);
+    else if (f->n == SHA512_DIGEST_LENGTH)
+        SHA512((const uint8_t *)s.p, s.n, digest);
+    else
+        return false;
+    return slice_eq(slice_of(f->digest, f->n), slice_of(digest, f->n));
+}
+
+static bool is_pinned(const struct judging *g)
+{
+    const struct cert *leaf = g->certs[0];
+
+    for (size_t i = 0; leaf->broken == NULL && i < g->req->fingerprint_count; i++)
+        if (digest_is(&g->req->fingerprints[i], leaf->der) ||
+            digest_is(&g->req->fingerprints[i], leaf->spki))
+            return true;
+    return false;
+}
+
+/* A certificate that cannot be read only matters where no path was found without it. */
+static void note_broken(struct judging *g)
+{
+    for (size_t i = 0; i < g->count; i++) {
+        if (g->certs[i]->broken != NULL) {
+            findings_add(&g->findings, REASON_CERT_MALFORMED, "certificate %zu of %zu: %s", i + 1,
+                         g->count, g->certs[i]->broken);
+            return;
+        }
+    }
+}
+
+static void search_path(struct judging *g)
+{
+    struct search *s = &g->search;
+
+    *s = (struct search){.trust = g->req->trust,
+                         .sent = g->certs,
+                         .sent_count = g->count,
+                         .now = g->req->now,
+                         .min_rsa_bits = g->req->min_rsa_bits};
+    search_run(s);
+    if (s->accepted)
+        return;
+    note_broken(g);
+    if (s->cut_off && !s->best.anchored)
+        findings_add(&g->findings, REASON_CERT_TOO_MANY,
+                     "no path was found within %d certificates and %d signatures", PATH_MAX_CERTS,
+                     SEARCH_VERIFY_MAX);
+    for (size_t i = 0; i < s->findings.count; i++)
+        findings_add(&g->findings, s->findings.list[i].reason, "%s", s->findings.list[i].detail);
+}
+
+/* What the library sees on the path that counts: the accepted one, or the best of the others. */
+static void check_staple(struct judging *g, struct judgement *out)
+{
+    const struct path *path = &g->search.best;
+    const char *why = "its issuer is not known";
+    struct slice staple = g->req->ocsp;
+
+    if (staple.p != NULL) {
+        out->ocsp = OCSP_INVALID;
+        if (path->count > 1)
+            out->ocsp = ocsp_check(staple, g->certs[0], path->certs[1], g->req->now, &why);
+        if (out->ocsp == OCSP_REVOKED)
+            findings_add(&g->findings, REASON_CERT_REVOKED,
+                         "the stapled OCSP response says that the leaf is revoked");
+        else if (out->ocsp != OCSP_GOOD)
+            (void)snprintf(g->note, sizeof(g->note), "stapled OCSP response: %s", why);
+    }
+    out->must_staple_missing = g->certs[0]->must_staple && !g->req->skip_must_staple &&
+                               out->ocsp != OCSP_GOOD && out->ocsp != OCSP_REVOKED;
+}
+
+struct name_search {
+    const struct judge_request *req;
+    struct slice found;
+};
+
+static bool try_name(void *arg, struct slice name)
+{
+    struct name_search *n = arg;
+
+    for (size_t i = 0; i < n->req->name_count; i++) {
+        if (cert_name_match(name, n->req->names[i])) {
+            n->found = name;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void name_finding(struct judging *g, const struct judgement *out)
+{
+    const struct cert_facts *f = &out->facts[0];
+    struct buf text;
+
+    buf_init(&text, FINDING_DETAIL - 1);
+    (void)buf_add(&text, SLICE("wanted "));
+    text_escape(g->req->names[0], &text);
+    (void)buf_add(&text, f->names_kept > 0 ? SLICE(", it names") : SLICE(", it names no host"));
+    for (size_t i = 0; i < f->names_kept && i < 3; i++)
+        (void)buf_addf(&text, "%s %s", i > 0 ? "," : "", f->names[i]);
+    if (f->name_count > 3)
+        (void)buf_addf(&text, " and %zu more", f->name_count - 3);
+    findings_add(&g->findings, REASON_CERT_NAME_MISMATCH, "%s", buf_cstr(&text));
+    buf_clear(&text);
+}
+
+static void check_names(struct judging *g, struct judgement *out)
+{
+    struct name_search n = {.req = g->req, .found = SLICE_NONE};
+
+    out->name_ok = g->req->name_count == 0;
+    if (out->name_ok)
+        return;
+    if (g->certs[0]->broken == NULL)
+        cert_each_name(g->certs[0], try_name, &n);
+    out->name_ok = n.found.p != NULL;
+    if (out->name_ok) /* it matched, so it is a host name */
+        (void)snprintf(out->matched_name, sizeof(out->matched_name), "%.*s", SLICE_ARG(n.found));
+    else
+        name_finding(g, out);
+}
+
+/* The anchor and the length of the accepted path. */
+static void keep_path(const struct judging *g, struct judgement *out)
+{
+    const struct path *path = &g->search.best;
+    struct buf text;
+
+    out->path_length = path->count;
+    buf_init(&text, sizeof(out->anchor) - 1);
+    der_name_text(path->certs[path->count - 1]->subject, &text);
+    (void)snprintf(out->anchor, sizeof(out->anchor), "%s", buf_cstr(&text));
+    buf_clear(&text);
+}
+
+static void keep_findings(struct judging *g, struct judgement *out)
+{
+    struct findings *f = &g->findings;
+
+    findings_sort(f);
+    out->reason = f->count > 0 ? f->list[0].reason : REASON_OK;
+    (void)snprintf(out->detail, sizeof(out->detail), "%s",
+                   f->count > 0 ? f->list[0].detail : g->note);
+    for (size_t i = 1; i < f->count && out->also_count < 4; i++)
+        out->also[out->also_count++] = f->list[i].reason;
+}
+
+void judge_chain(const struct judge_request *req, struct judgement *out)
+{
+    struct judging g = {.req = req};
+
+    *out = (struct judgement){.reason = REASON_CERT_UNCHECKED, .name_ok = req->name_count == 0};
+    read_chain(&g);
+    keep_facts(&g, out);
+    if (req->chain_count == 0) {
+        findings_add(&g.findings, REASON_CERT_NONE, "%s", "");
+    } else if (g.count > 0) {
+        out->pinned = is_pinned(&g);
+        if (g.findings.count == 0 && g.certs[0]->broken == NULL) {
+            search_path(&g);
+            (void)snprintf(g.note, sizeof(g.note), "%s", g.search.stale_crl);
+            check_staple(&g, out);
+        } else {
+            note_broken(&g);
+        }
+        out->chain_ok = g.search.accepted && g.findings.count == 0;
+        check_names(&g, out);
+    }
+    if (out->chain_ok)
+        keep_path(&g, out);
+    keep_findings(&g, out);
+    for (size_t i = 0; i < g.count; i++)
+        cert_free(g.certs[i]);
+}
+
+void judgement_clear(struct judgement *j)
+{
+    for (size_t i = 0; i < j->fact_count; i++)
+        cert_facts_clear(&j->facts[i]);
+    free(j->facts);
+    *j = (struct judgement){.reason = REASON_CERT_UNCHECKED};
+}
