@@ -25,13 +25,13 @@ def wait_for(what, condition, timeout=10.0, step=0.01):
 
 
 class Process:
-    """A child inside a namespace; `group` ends its descendants too (servers that fork)."""
+    """A child inside a namespace, in a session of its own with all that it forks."""
 
-    def __init__(self, name, argv, log_path, *, ns, mounts=(), env=None, cwd=None):
+    def __init__(self, name, argv, log_path, *, ns, env=None):
         self.name, self.log_path = name, log_path
         with open(log_path, "ab") as log:
             self._popen = subprocess.Popen(
-                ns.command(argv, mounts), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd,
+                ns.command(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **(env or {})}, start_new_session=True)
 
     @property
