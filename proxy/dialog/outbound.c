@@ -173,6 +173,13 @@ enum outbound_event outbound_fail_words(struct outbound *o, enum reason reason,
     return outbound_fail(o, reason, &o->reply, o->detail, what);
 }
 
+enum outbound_event outbound_fail_injection(struct outbound *o, struct outbound_what *what)
+{
+    (void)outbound_fail(o, REASON_STARTTLS_INJECTION, NULL, "clear text behind the 220", what);
+    what->stage = STAGE_STARTTLS; /* whether it came along with the 220 or a moment later */
+    return OUTBOUND_FAILED;
+}
+
 /* Does the MX owe a reply, to a command that it can have read? (C-OUT-09) */
 static bool reply_is_due(const struct outbound *o)
 {
@@ -282,9 +289,8 @@ static enum outbound_event feed_once(struct outbound *o, struct slice in, size_t
 {
     size_t step = 0;
 
-    if (o->phase == OUTBOUND_PHASE_HANDSHAKE) /* RFC 3207 6; C-TLS-02 */
-        return outbound_fail(o, REASON_STARTTLS_INJECTION, NULL, "clear text before the handshake",
-                             what);
+    if (o->phase == OUTBOUND_PHASE_HANDSHAKE)
+        return outbound_fail_injection(o, what);
     if (!o->hearing) {
         o->hearing = true;
         o->unasked = !reply_is_due(o);

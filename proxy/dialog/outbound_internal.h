@@ -59,6 +59,10 @@ enum outbound_event outbound_fail(struct outbound *o, enum reason reason, const 
 enum outbound_event outbound_fail_words(struct outbound *o, enum reason reason,
                                         struct outbound_what *what);
 
+/* RFC 3207 6, CVE-2011-0411: bytes behind the 220 are not read as if TLS protected them (C-TLS-02).
+ */
+enum outbound_event outbound_fail_injection(struct outbound *o, struct outbound_what *what);
+
 /* A command goes out whole; nothing is written once something unasked was heard. */
 void outbound_put(struct outbound *o, struct slice command);
 void outbound_putf(struct outbound *o, const char *format, ...)

@@ -97,11 +97,8 @@ static enum outbound_event on_starttls(struct outbound *o, bool more, struct out
     int code = o->reply.code;
 
     if (code == 220) {
-        /* RFC 3207 6, CVE-2011-0411: what came along in clear is not read as if TLS protected it.
-         */
         if (more)
-            return outbound_fail(o, REASON_STARTTLS_INJECTION, NULL,
-                                 "clear text behind the 220 to STARTTLS", what);
+            return outbound_fail_injection(o, what);
         outbound_enter(o, OUTBOUND_PHASE_HANDSHAKE);
         return OUTBOUND_START_TLS;
     }
