@@ -71,6 +71,9 @@ void stream_deadline(struct stream *s, int64_t ms);  /* < 0: none */
 /* Unread clear bytes are the caller's to have refused before (starttls-injection). */
 void stream_start_tls(struct stream *s, struct tls_context *c, const struct tls_request *req);
 bool stream_is_tls(const struct stream *s);
+/* Behind `ended` with STREAM_TLS_ERROR: the reason (in TLS 1.3 the demand for a client certificate comes
+ * only then); REASON_LOST for every other end. */
+enum reason stream_end_reason(const struct stream *s);
 const struct addr *stream_peer(const struct stream *s);
 bool stream_local(const struct stream *s, struct addr *out);
 /* Bytes of memory that the stream's buffers hold just now. */

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      loop_internal - what the other files of proxy/net may know of the loop
+ *
+ * DESCRIPTION
+ *      Every function that libevent calls stands between loop_enter() and loop_leave(); the latter runs what was
+ *      deferred, so nothing of the object that was called may be touched behind it.
+ */
+#ifndef TLSMEND_NET_LOOP_INTERNAL_H
+#define TLSMEND_NET_LOOP_INTERNAL_H
+
+#include <event2/event.h>
+
+#include "proxy/net/loop.h"
+
+struct event_base *loop_base(struct loop *l);
+void loop_enter(struct loop *l);
+void loop_leave(struct loop *l);
+
+/* Something without an owner (a stream that finishes) that must not outlive the loop. */
+struct loop_hook {
+    struct loop_hook *next, **link;
+    loop_fn *fn;
+    void *owner;
+};
+
+void loop_hook_add(struct loop *l, struct loop_hook *h);
+void loop_hook_remove(struct loop_hook *h);
+
+#endif

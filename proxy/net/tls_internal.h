@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      tls_internal - one TLS connection without a socket, and what stands around it
+ *
+ * DESCRIPTION
+ *      A tls_wire turns records into bytes and back; the stream moves the records between wire_in,
+ *      wire_out and the socket.  No step blocks, and none calls back into the stream.
+ */
+#ifndef TLSMEND_NET_TLS_INTERNAL_H
+#define TLSMEND_NET_TLS_INTERNAL_H
+
+#include <event2/buffer.h>
+#include <openssl/ssl.h>
+#include <stdatomic.h>
+
+#include "proxy/net/tls.h"
+
+#define TLS_WIRE_MAGIC 0x57495245u
+#define TLS_DETAIL_MAX sizeof(((struct tls_facts *)NULL)->detail)
+/* One whole record (RFC 8446 5.2: 5 + 2^14 + 256) and the begin of the next. */
+#define TLS_WIRE_IN_HIGH (20 * 1024)
+#define TLS_WIRE_OUT_HIGH (20 * 1024)
+#define TLS_CHUNK 16384
+
+struct tls_context {
+    atomic_uint holds;
+    SSL_CTX *ssl;
+    BIO_METHOD *bio;
+};
+
+struct tls_wire {
+    uint32_t magic;
+    struct tls_context *context;
+    SSL *ssl;
+    struct evbuffer *in, *out;     /* records */
+    unsigned char first[5];        /* the first bytes of the peer: is it TLS at all? */
+    size_t first_count;
+    bool certificate_asked;        /* the server wants one of ours */
+    bool done;                     /* the handshake is complete */
+    bool said_bye;
+
+    enum tls_level level;          /* the request, copied */
+    enum tls_version min_version;
+    struct trust_store *trust;
+    struct slice *names;
+    size_t name_count;
+    struct fingerprint *fingerprints;
+    size_t fingerprint_count;
+    int min_rsa_bits;
+
+    enum reason refusal;           /* by the verify callback; OK: none */
+    struct tls_facts facts;        /* of the handshake; never changed behind it */
+    enum reason end_reason;        /* TLS_FAILED behind the handshake: why ... */
+    char end_detail[256];          /* ... and in whose words */
+};
+
+enum tls_step {
+    TLS_MORE,    /* nothing more to do until records come (or go) */
+    TLS_DONE,    /* the handshake is complete; *n bytes were read or written */
+    TLS_CLOSED,  /* close_notify */
+    TLS_FAILED,  /* facts.reason and facts.detail say why, behind the handshake end_reason and end_detail */
+};
+
+/* If the library refuses, the first step of the handshake fails and says so. */
+struct tls_wire *tls_wire_new(struct tls_context *c, const struct tls_request *req);
+void tls_wire_free(struct tls_wire **w);
+enum tls_step tls_wire_handshake(struct tls_wire *w);
+enum tls_step tls_wire_read(struct tls_wire *w, void *into, size_t max, size_t *n);
+enum tls_step tls_wire_write(struct tls_wire *w, const void *from, size_t max, size_t *n);
+void tls_wire_say_bye(struct tls_wire *w); /* close_notify into `out` */
+/* The handshake ends here for a reason that the library does not know. */
+void tls_wire_fail(struct tls_wire *w, enum reason why, const char *detail);
+
+/* tls_wire.c: for BIO_METHOD */
+bool tls_wire_bio_method(struct tls_context *c);
+
+/* tls_verify.c: SSL_CTX_set_custom_verify() */
+enum ssl_verify_result_t tls_verify(SSL *ssl, uint8_t *alert);
+/* SSL_CTX_set_cert_cb(): the server asked for a certificate of ours; it gets none (C-TLS-12). */
+int tls_on_certificate_request(SSL *ssl, void *arg);
+
+/* tls_reason.c: what the library's error queue says, which it empties. */
+void tls_explain(const struct tls_wire *w, enum reason *why, char detail[TLS_DETAIL_MAX]);
+/* The first bytes of the peer are no TLS record (C-TLS-02): which reason that is. */
+enum reason tls_explain_start(struct slice bytes, char detail[TLS_DETAIL_MAX]);
+bool tls_is_record_start(unsigned char first);
+
+#endif
