@@ -1,34 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NAME
- *      inbound - the conversation with the client as a pure machine (RFC 5321, RFC 2920, PRDR, XFORWARD)
+ *      inbound - the conversation with the client as a pure machine (RFC 5321, RFC 2920, PRDR,
+ * XFORWARD)
  *
  * SYNOPSIS
  *      for (;;) {
  *          enum inbound_event ev = inbound_feed(in, bytes, n, &used, &what);
  *          bytes += used, n -= used;
  *          ... send inbound_output(in) ...
- *          if (ev == INBOUND_NEED_INPUT || ev == INBOUND_WAIT) break;
+ *          if (ev is INBOUND_NEED_INPUT, INBOUND_WAIT or INBOUND_CLOSE) break;
  *      }
  *
  * DESCRIPTION
- *      Bytes of the client go in, events for the owner come out, replies gather in inbound_output().
- *      No socket, no clock.  EHLO, HELO, RSET, NOOP, QUIT, VRFY, HELP, XFORWARD and all errors of order and
- *      syntax are answered here (C-IN-01..07); MAIL, RCPT, DATA and the end of the message are events
- *      that the owner answers with inbound_answer(), at once or later.
+ *      Bytes of the client go in, events for the owner come out, replies gather in
+ * inbound_output(). No socket, no clock.  EHLO, HELO, RSET, NOOP, QUIT, VRFY, HELP, XFORWARD and
+ * all errors of order and syntax are answered here (C-IN-01..07); MAIL, RCPT, DATA and the end of
+ * the message are events that the owner answers with inbound_answer(), at once or later.
  *
- *      Pipelining: up to INBOUND_RCPT_AHEAD RCPT commands may be waiting for their answers, which the owner may
- *      give in any order; the replies leave in the order of the commands (C-IN-03).  Every other
- *      command waits until all answers are there (inbound_feed() then says INBOUND_WAIT and uses nothing).
+ *      Pipelining: up to INBOUND_RCPT_AHEAD RCPT commands may be waiting for their answers, which
+ * the owner may give in any order; the replies leave in the order of the commands (C-IN-03).  Every
+ * other command waits until all answers are there (inbound_feed() then says INBOUND_WAIT and uses
+ * nothing).
  *
- *      The end of a transaction is seen by the owner exactly once: as INBOUND_RESET (the client gave up),
- *      by its own answer to the end of data, by its own refusal of DATA, or by closing.
+ *      The end of a transaction is seen by the owner exactly once: as INBOUND_RESET (the client
+ * gave up, quit, made too many errors, or DATA found only refused recipients), by its own refusal
+ * of MAIL or DATA, or by its answer to the end of data.
  *
- *      DATA behind only refused recipients is 554 5.5.1 (C-IN-03).  A client that sent its message along
- *      unasked is then recognised by the first line that follows (no command verb): everything to the end
- *      of data is dropped unread, so a body is never taken for commands.
+ *      A command line ends at CRLF and nowhere else (RFC 5321 2.3.8): a bare CR or LF is a byte of
+ * the line, and there a control byte (500 or 501).  Clients that end lines with a bare LF are not
+ *      served: to guess where their lines end is to let a message smuggle commands.
  *
- *      After `errors_max` errors: 421 4.7.0 and INBOUND_CLOSE.
+ *      DATA behind only refused recipients is 554 5.5.1 and ends the transaction (C-IN-03).  Behind
+ * any refused DATA a client may have sent its message along unasked; it is recognised by the first
+ * line that follows: anything that does not look like a command of the table.  Then all to the end
+ * of data is dropped, and that end is answered 554 5.5.1.  So a body is never taken for commands.
+ * For the same reason the chunk behind a (refused) BDAT is dropped.
+ *
+ *      Errors are those of syntax and order; refused recipients are none.  Behind `errors_max` of
+ *      them without a delivered message the next one is answered 421 4.7.0, and INBOUND_CLOSE
+ * follows.
  *
  * OWNERSHIP
  *      Slices of an event live until the next call of inbound_feed().
@@ -44,33 +55,36 @@ struct inbound;
 
 #define INBOUND_RCPT_AHEAD 100
 
-struct inbound_params {          /* copied */
-    const char *helo_name;       /* our own name */
+struct inbound_params {    /* copied */
+    const char *helo_name; /* our own name */
     size_t line_max, auth_line_max;
     unsigned recipients_max, errors_max;
-    uint64_t message_size;       /* SIZE offered; 0: "SIZE" without limit */
+    uint64_t message_size; /* SIZE offered; 0: "SIZE" without limit */
     enum data_mode data_mode;
 };
 
 enum inbound_event {
     INBOUND_NEED_INPUT, /* all bytes used */
-    INBOUND_WAIT,       /* an answer is owed by the owner before more is read */
+    INBOUND_WAIT,       /* nothing more is read before an answer that the owner owes is there, or
+                           before INBOUND_OUTPUT_HIGH or more of output was sent */
     INBOUND_MAIL,       /* a transaction begins; answer it (a 2xx keeps it) */
     INBOUND_RCPT,       /* answer it, in any order, with its slot */
     INBOUND_DATA,       /* answer 354, or a refusal: the transaction is over then */
     INBOUND_BODY,       /* content, transparency removed */
-    INBOUND_BODY_BAD,   /* once: bare CR, LF or NUL under DATA_REJECT; drop the legs without the dot.  No
-                           more INBOUND_BODY follows; INBOUND_BODY_END still does */
+    INBOUND_BODY_BAD,   /* once: bare CR, LF or NUL under DATA_REJECT, or more than message_size
+                           (what->too_big); drop the legs without the dot.  No more INBOUND_BODY
+                           follows; INBOUND_BODY_END still does */
     INBOUND_BODY_END,   /* answer with the final reply; the transaction is over then */
-    INBOUND_RESET,      /* the transaction was given up (RSET, EHLO, HELO); already answered */
-    INBOUND_CLOSE,      /* send the output, then close (QUIT, or too many errors); nothing follows */
+    INBOUND_RESET,      /* the transaction is over (see above); already answered */
+    INBOUND_CLOSE, /* send the output, then close (QUIT, or too many errors); nothing follows */
 };
 
 struct inbound_what {
-    unsigned slot;              /* MAIL, RCPT, DATA, BODY_END: for inbound_answer() */
-    struct mailbox mailbox;     /* MAIL, RCPT */
-    struct mail_params params;  /* MAIL */
-    struct slice content;       /* BODY */
+    unsigned slot;             /* MAIL, RCPT, DATA, BODY_END: for inbound_answer() */
+    struct mailbox mailbox;    /* MAIL, RCPT */
+    struct mail_params params; /* MAIL */
+    struct slice content;      /* BODY */
+    bool too_big;              /* BODY_BAD */
 };
 
 struct inbound *inbound_new(const struct inbound_params *p);
@@ -83,14 +97,17 @@ enum inbound_event inbound_feed(struct inbound *in, const char *bytes, size_t n,
                                 struct inbound_what *what);
 
 /*
- * The answer to an event.  421 is sent as 451 (design section 7); a reply to RCPT of 2xx counts the
- * recipient as accepted.  With PRDR in force and several recipients, the final answer is written as "353", then
- * the reply once per accepted recipient, then the reply.
+ * The answer to an event.  421 is sent as 451 (design section 7), and so is a code that fits
+ * nothing here (1yz, 3yz but 354 to DATA); a reply to RCPT of 2xx counts the recipient as accepted.
+ * With PRDR in force and several recipients, the final answer is written as "353", then the reply's
+ * first line once per accepted recipient, then the reply.  Where many long replies wait, only their
+ * first lines are kept.
  */
 void inbound_answer(struct inbound *in, unsigned slot, const struct reply *r);
 
-/* Replies to send; the owner consumes them (buf_consume, buf_reset).  At most some 70 KiB gather: feed
- * no more input while more than INBOUND_OUTPUT_HIGH is unsent. */
+/* Replies to send; the owner consumes them (buf_consume, buf_reset).  inbound_feed() reads no more
+ * while INBOUND_OUTPUT_HIGH or more is here; where the owner moves output elsewhere, it stops
+ * feeding by the same mark.  At most some 230 KiB gather, and 506 bytes per recipient with PRDR. */
 #define INBOUND_OUTPUT_HIGH 32768
 struct buf *inbound_output(struct inbound *in);
 
@@ -100,8 +117,8 @@ bool inbound_shutdown(struct inbound *in);
 void inbound_idle(struct inbound *in);
 
 bool inbound_in_transaction(const struct inbound *in);
-bool inbound_in_body(const struct inbound *in);  /* between 354 and the end of data */
-bool inbound_esmtp(const struct inbound *in);    /* EHLO was said, not HELO */
+bool inbound_in_body(const struct inbound *in);     /* between 354 and the end of data */
+bool inbound_esmtp(const struct inbound *in);       /* EHLO was said, not HELO */
 const char *inbound_helo(const struct inbound *in); /* escaped already; "" before */
 const struct xforward *inbound_xforward(const struct inbound *in);
 

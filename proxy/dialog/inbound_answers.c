@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inbound_answers - replies in the order of the commands; see inbound.h for the contract. */
+#include "proxy/base/invariant.h"
+#include "proxy/dialog/inbound_internal.h"
+
+#include <string.h>
+
+void inbound_say(struct inbound *in, int code, const char *enh, const char *text)
+{
+    struct reply r;
+
+    reply_init(&r);
+    reply_set(&r, code, enh, slice_str(text));
+    INVARIANT(reply_write(&r, &in->output));
+    reply_clear(&r);
+}
+
+void inbound_greet(struct inbound *in)
+{
+    INVARIANT(buf_addf(&in->output, "220 %s ESMTP tlsmend\r\n", in->params.helo_name));
+}
+
+/* Only the first line of a reply: the rest is not copied. */
+static struct reply first_line(const struct reply *r)
+{
+    struct reply first = *r;
+    const char *end = r->text.n > 0 ? memchr(r->text.p, '\n', r->text.n) : NULL;
+
+    if (end != NULL)
+        first.text.n = (size_t)(end - r->text.p);
+    first.line_count = 1;
+    return first;
+}
+
+static void add_reply(struct inbound *in, const struct reply *r, struct buf *out)
+{
+    struct reply first = first_line(r);
+    bool whole = in->output.n + in->held + r->text.n <= INBOUND_ANSWERS_WHOLE;
+
+    INVARIANT(reply_write(whole ? r : &first, out));
+}
+
+unsigned inbound_slot_take(struct inbound *in)
+{
+    unsigned slot = (in->slot_first + in->slot_count) % INBOUND_RCPT_AHEAD;
+
+    INVARIANT(in->slot_count < INBOUND_RCPT_AHEAD);
+    in->slot_count++;
+    in->slots[slot].answered = false;
+    return slot;
+}
+
+/* Replies leave from the front of the ring, as far as they are there without a gap (RFC 2920 3.2).
+ */
+static void flush_slots(struct inbound *in)
+{
+    while (in->slot_count > 0 && in->slots[in->slot_first].answered) {
+        struct inbound_slot *s = &in->slots[in->slot_first];
+
+        INVARIANT(buf_add(&in->output, buf_slice(&s->wire)));
+        in->held -= s->wire.n;
+        buf_clear(&s->wire);
+        in->slot_first = (in->slot_first + 1) % INBOUND_RCPT_AHEAD;
+        in->slot_count--;
+    }
+}
+
+static void answer_rcpt(struct inbound *in, unsigned slot, const struct reply *r)
+{
+    struct inbound_slot *s = &in->slots[slot % INBOUND_RCPT_AHEAD];
+    unsigned place = (slot + INBOUND_RCPT_AHEAD - in->slot_first) % INBOUND_RCPT_AHEAD;
+
+    INVARIANT(slot < INBOUND_RCPT_AHEAD && place < in->slot_count && !s->answered);
+    s->answered = true;
+    if (r->code / 100 == 2)
+        in->accepted++;
+    else
+        in->recipients--;
+    add_reply(in, r, &s->wire);
+    in->held += s->wire.n;
+    flush_slots(in);
+}
+
+static void answer_mail(struct inbound *in, const struct reply *r)
+{
+    add_reply(in, r, &in->output);
+    if (r->code / 100 == 2)
+        in->phase = IN_MAIL;
+    else
+        inbound_end_transaction(in);
+}
+
+static void answer_data(struct inbound *in, const struct reply *r)
+{
+    add_reply(in, r, &in->output);
+    if (r->code == 354) {
+        in->phase = IN_BODY;
+        in->body_bad = false;
+        data_decoder_start(&in->decoder, in->params.data_mode);
+    } else {
+        inbound_end_transaction(in);
+        in->doubt = true;
+    }
+}
+
+/* PRDR (draft-hall-prdr): 353, a reply for each recipient that was accepted, then the one for all.
+ */
+static void answer_final(struct inbound *in, const struct reply *r)
+{
+    struct reply one = first_line(r);
+
+    if (in->prdr && in->accepted > 1) {
+        INVARIANT(buf_add(&in->output, SLICE("353 One reply for each recipient follows\r\n")));
+        for (unsigned i = 0; i < in->accepted; i++)
+            INVARIANT(reply_write(&one, &in->output));
+    }
+    add_reply(in, r, &in->output);
+    if (r->code / 100 == 2)
+        in->errors = 0;
+    inbound_end_transaction(in);
+}
+
+/* What the client may hear at this place: 2yz, 4yz, 5yz, and 354 to DATA only. */
+static bool is_answer(const struct inbound *in, int code)
+{
+    if (in->phase == IN_DATA_ASKED)
+        return code == 354 || code / 100 == 4 || code / 100 == 5;
+    return code / 100 == 2 || code / 100 == 4 || code / 100 == 5;
+}
+
+void inbound_answer(struct inbound *in, unsigned slot, const struct reply *r)
+{
+    struct reply said;
+
+    reply_init(&said);
+    reply_copy(&said, r);
+    if (said.code == 421) /* design section 7: to a client 421 is the death of the relayhost */
+        reply_recode(&said, 451);
+    if (!is_answer(in, said.code))
+        reply_set(&said, 451, "4.5.0", SLICE("tlsmend: the MX gave an answer that fits nothing"));
+    switch (in->phase) {
+    case IN_MAIL_ASKED:
+        answer_mail(in, &said);
+        break;
+    case IN_MAIL:
+        answer_rcpt(in, slot, &said);
+        break;
+    case IN_DATA_ASKED:
+        answer_data(in, &said);
+        break;
+    case IN_FINAL:
+        answer_final(in, &said);
+        break;
+    case IN_START:
+    case IN_IDLE:
+    case IN_BODY:
+    case IN_SWALLOW:
+    case IN_CLOSED:
+    case IN_ANY:
+        invariant_failed(__FILE__, __LINE__, "an answer that nobody waits for");
+    }
+    reply_clear(&said);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      inbound_internal - what the files of the inbound machine share
+ *
+ * DESCRIPTION
+ *      inbound.c takes bytes and cuts them into lines and content; inbound_commands.c holds the
+ * command table; inbound_answers.c keeps the replies in order.
+ */
+#ifndef TLSMEND_DIALOG_INBOUND_INTERNAL_H
+#define TLSMEND_DIALOG_INBOUND_INTERNAL_H
+
+#include "proxy/dialog/inbound.h"
+
+/* Phases are bits, so that a row of the command table can name several. */
+enum inbound_phase {
+    IN_START = 1 << 0,      /* no EHLO or HELO yet */
+    IN_IDLE = 1 << 1,       /* no transaction */
+    IN_MAIL_ASKED = 1 << 2, /* the owner owes the answer to MAIL */
+    IN_MAIL = 1 << 3,       /* a transaction is open */
+    IN_DATA_ASKED = 1 << 4, /* the owner owes the answer to DATA */
+    IN_BODY = 1 << 5,
+    IN_FINAL = 1 << 6,   /* the owner owes the final reply */
+    IN_SWALLOW = 1 << 7, /* a message that nobody asked for is dropped */
+    IN_CLOSED = 1 << 8,
+    IN_ANY = IN_START | IN_IDLE | IN_MAIL,
+};
+
+/* A line grows, is whole until its command could be run, and stays for the event's slices. */
+enum line_state { LINE_GROWS, LINE_WHOLE, LINE_DONE };
+
+struct inbound_slot { /* one RCPT that the owner has to answer */
+    bool answered;
+    struct buf wire; /* its reply, waiting for those before it */
+};
+
+/*
+ * Memory (design promise 6): replies are kept whole while all that wait, in slots and in the
+ * output, are below ANSWERS_WHOLE; beyond that only the first line of a reply is kept.  So the
+ * output holds at most that, one whole reply more (REPLY_BYTES_MAX of text, six bytes of code and
+ * CRLF per line), a first line for each slot, and with PRDR one for each recipient.
+ */
+#define INBOUND_ANSWERS_WHOLE ((size_t)INBOUND_OUTPUT_HIGH + REPLY_BYTES_MAX)
+#define INBOUND_LINE_CAP 506 /* what reply_write() makes of one line, at most */
+#define INBOUND_SLOT_CAP ((size_t)REPLY_BYTES_MAX + 6 * (size_t)REPLY_LINES_MAX)
+#define INBOUND_OUTPUT_CAP(recipients)          \
+    (INBOUND_ANSWERS_WHOLE + INBOUND_SLOT_CAP + \
+     (INBOUND_RCPT_AHEAD + (size_t)(recipients) + 8) * INBOUND_LINE_CAP)
+
+struct inbound {
+    struct inbound_params params; /* helo_name is ours */
+    enum inbound_phase phase;
+    bool esmtp, prdr;
+    unsigned errors;
+
+    struct buf line;
+    enum line_state line_state;
+    bool line_too_long;
+    char line_last; /* the byte before, across calls */
+    uint64_t chunk; /* bytes of a refused BDAT still to drop */
+    bool doubt;     /* DATA was refused: a message may follow all the same */
+
+    enum inbound_phase resume; /* behind IN_SWALLOW */
+
+    struct data_decoder decoder;
+    bool body_bad;
+
+    struct inbound_slot slots[INBOUND_RCPT_AHEAD]; /* a ring */
+    unsigned slot_first, slot_count;
+    size_t held;         /* bytes in slots */
+    unsigned recipients; /* RCPT commands of the transaction, refused ones too */
+    unsigned accepted;
+
+    char helo[256];
+    struct xforward xforward;
+    bool xforward_stale; /* of an ended transaction */
+    struct buf output;
+};
+
+/* inbound_answers.c */
+void inbound_say(struct inbound *in, int code, const char *enh, const char *text);
+unsigned inbound_slot_take(struct inbound *in); /* the next in the ring; it must not be full */
+
+/* inbound_commands.c: run the whole line.  INBOUND_NEED_INPUT: go on; INBOUND_WAIT: run it again
+ * later. */
+enum inbound_event inbound_run_line(struct inbound *in, struct inbound_what *what);
+
+/* inbound.c */
+void inbound_end_transaction(struct inbound *in);
+void inbound_swallow_line(struct inbound *in); /* the line in hand begins a message unasked for */
+
+#endif
