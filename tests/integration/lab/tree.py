@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 from .netns import DNS_IP4
 from .process import Process
@@ -65,6 +66,8 @@ class Tree:
         path.chmod(mode)
         if owner is not None:
             os.chown(path, UID[owner], UID[owner])
+        # Postfix waits for seconds when its configuration is younger than that.
+        os.utime(path, (time.time() - 60,) * 2)
 
     def mkdir(self, inside, owner=None, group=None, mode=0o755):
         path = self.path(inside)
@@ -79,8 +82,9 @@ class Tree:
             lower = f"{self.source}/{part}:/{part}" if not upper else f"/{part}"
             own = f",upperdir={self.directory}/{part},workdir={self.directory}/{part}.work" if upper else ""
             return f"mount -t overlay lab -o 'lowerdir={lower}{own}' /{part} && "
+        # Old servers close every possible descriptor at their start, so a high limit costs seconds.
         script = overlay("usr", False) + overlay("etc", True) + overlay("var", True) \
-            + "mount -t tmpfs lab /run && exec \"$@\""
+            + 'mount -t tmpfs lab /run && ulimit -n 4096 && exec "$@"'
         return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *argv]
 
     def start(self, argv, env=None):

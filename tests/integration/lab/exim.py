@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's Exim (exim4-daemon-heavy: GnuTLS, PRDR, DANE), as MX and as legacy client."""
+
+import re
+
+from .mta import INBOX, SUBMIT_PORT, LegacyClient, MxServer, Queued
+
+_EXIM = "/usr/sbin/exim4"
+_SPOOL = "/var/spool/exim4"
+_LOGS = ["/var/log/exim4/mainlog", "/var/log/exim4/rejectlog", "/var/log/exim4/paniclog"]
+
+
+class _Exim:
+    package = "exim"
+
+    def logs(self):
+        return _LOGS
+
+    def command(self):
+        return [_EXIM, "-bdf", "-oX", self.listen, "-q30m"]
+
+    def write_configuration(self, text):
+        self.tree.write("/etc/exim4/exim4.conf", f"""
+primary_hostname = {self.hostname}
+exim_user = Debian-exim
+exim_group = Debian-exim
+never_users =
+spool_directory = {_SPOOL}
+rfc1413_query_timeout = 0s
+host_lookup =
+check_spool_space = 0
+check_log_space = 0
+timezone =
+log_selector = +tls_cipher +tls_peerdn +smtp_protocol_error +smtp_syntax_error +received_recipients
+{text}
+""")
+        for path in (_SPOOL, "/var/log/exim4"):
+            self.tree.mkdir(path, owner="Debian-exim", mode=0o750)
+
+
+class EximMx(_Exim, MxServer):
+    """Exim as a modern MX; offers PRDR."""
+
+    @property
+    def listen(self):
+        return "<; " + " ; ".join(f"[{a}]:25" for a in self.addresses)
+
+    def configure(self):
+        allowed = [v for v in ("1.2", "1.3") if self.versions[0] <= v <= self.versions[1]]
+        self.tree.write("/etc/exim4/cert.pem", self.chain.path.read_bytes())
+        self.tree.write("/etc/exim4/key.pem", self.chain.key_path.read_bytes(), 0o600, "Debian-exim")
+        self.write_configuration(f"""
+tls_advertise_hosts = *
+tls_certificate = /etc/exim4/cert.pem
+tls_privatekey = /etc/exim4/key.pem
+tls_require_ciphers = NORMAL:-VERS-ALL{"".join(":+VERS-TLS" + v for v in allowed)}
+prdr_enable = true
+acl_smtp_rcpt = rcpt
+acl_smtp_data = data
+begin acl
+rcpt:
+  deny   local_parts = reject
+         message = 5.1.1 no such user
+  defer  local_parts = defer
+         message = 4.2.0 mailbox busy
+  accept
+data:
+  accept
+begin routers
+all:
+  driver = accept
+  transport = inbox
+begin transports
+inbox:
+  driver = appendfile
+  directory = {INBOX}
+  maildir_format
+  create_directory = false
+  user = labmail
+  envelope_to_add
+  return_path_add
+  mode = 0644
+begin retry
+* * F,1h,5m
+""")
+
+
+class EximClient(_Exim, LegacyClient):
+    """Exim that relays everything to tlsmend without TLS."""
+
+    @property
+    def listen(self):
+        return f"[127.0.0.1]:{SUBMIT_PORT}"
+
+    def configure(self):
+        address, port = self.relay
+        self.write_configuration(f"""
+tls_advertise_hosts =
+acl_smtp_rcpt = accept
+local_interfaces = 127.0.0.1
+begin acl
+begin routers
+bounces:
+  driver = accept
+  domains = {self.hostname}
+  transport = bounces
+smarthost:
+  driver = manualroute
+  route_list = * {address}::{port} byname
+  self = send
+  transport = relay
+begin transports
+relay:
+  driver = smtp
+  hosts_avoid_tls = *
+  hosts_try_prdr = *
+bounces:
+  driver = appendfile
+  directory = /var/bounces
+  maildir_format
+  user = labmail
+begin retry
+* * F,1h,5m
+""")
+        for part in ("", "/new", "/cur", "/tmp"):
+            self.tree.mkdir("/var/bounces" + part, owner="labmail", mode=0o700)
+
+    def queue(self):
+        """From `exim -bp` and each message's own log, which has the reasons."""
+        listing = self.tree.run([_EXIM, "-bp"])
+        queued = []
+        for block in re.split(r"\n\s*\n", listing):
+            lines = block.split("\n")
+            head = re.match(r"\s*\S+\s+\S+\s+(\S+) <", lines[0])
+            if head is None:
+                continue
+            message = self.tree.path(f"{_SPOOL}/msglog/{head[1]}")
+            reasons = message.read_text(encoding="utf-8").splitlines() if message.exists() else []
+            for line in lines[1:]:
+                if line.strip() and not line.lstrip().startswith("D "):
+                    address = line.strip()
+                    said = [r for r in reasons if address in r and " received " not in r.lower()]
+                    queued.append(Queued(head[1], address, said[-1] if said else ""))
+        return queued
+
+    def flush(self):
+        self.tree.run([_EXIM, "-qff"])
