@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,6 @@
 #include <unistd.h>
 
 #include "config/settings_internal.h"
-#include "proxy/base/mem.h"
 
 /* NULL: it is a file that can be read; else why not. */
 static const char *unreadable(const char *path)
@@ -59,15 +57,16 @@ static void check_anchor(struct loader *l)
 
 static void check_log_file(struct loader *l, const struct log_sink_settings *sink)
 {
-    char *copy = mem_strdup(sink->path);
+    size_t n = (size_t)(strrchr(sink->path, '/') - sink->path); /* a path begins with "/" */
+    char *folder = slice_dup(slice_of(sink->path, n > 0 ? n : 1));
     struct stat st;
 
     if (stat(sink->path, &st) == 0 && S_ISDIR(st.st_mode))
         loader_rule_error(l, GROUP_SINK, "path", sink, "a directory: name a file in it");
-    else if (stat(dirname(copy), &st) != 0 || !S_ISDIR(st.st_mode))
+    else if (stat(folder, &st) != 0 || !S_ISDIR(st.st_mode))
         loader_rule_error(l, GROUP_SINK, "path", sink,
                           "its directory is not there: make it, or name another");
-    free(copy);
+    free(folder);
 }
 
 void loader_check_paths(struct loader *l)
