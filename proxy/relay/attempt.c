@@ -228,14 +228,14 @@ static const char *status_name(enum result_status s)
 /* "user@example.org" as the log may show it: the local part is the person. */
 static void put_path(struct record *r, const char *key, const char *path, bool whole)
 {
-    struct slice all = slice_str(path), local, domain;
+    const char *at = strrchr(path, '@'); /* a quoted local part may hold another one */
 
     if (path[0] == '\0')
         record_str(r, key, SLICE("<>"));
-    else if (whole || !slice_cut(all, '@', &local, &domain))
-        record_str(r, key, whole ? all : SLICE("..."));
+    else if (whole)
+        record_cstr(r, key, path);
     else
-        record_strf(r, key, "...@%.*s", SLICE_ARG(domain));
+        record_strf(r, key, "...%s", at != NULL ? at : "");
 }
 
 void result_log(struct log *log, const struct result *res)

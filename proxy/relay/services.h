@@ -16,6 +16,7 @@
 #include "proxy/store/log.h"
 
 struct resolver_share;
+struct upstream;
 
 /* NULL with one line in *error. */
 struct resolver_share *resolver_share_new(struct loop *l, const struct resolver_params *p,
@@ -30,6 +31,7 @@ struct services {
     struct log *log;
     uint64_t seed;             /* for the shuffle of equal MX hosts; changes with each use */
     mono_ms ip6_broken_until;  /* C-MX-10: no IPv6 first before that */
+    struct upstream *leaving;  /* upstreams that say QUIT without an owner (upstream.c keeps the list) */
 };
 
 /* A connection over IPv6 could not be made at all (no route, no answer): IPv4 goes first for a while. */

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See daemon.h. */
+#include "proxy/relay/daemon.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/base/mem.h"
+#include "proxy/net/loop.h"
+#include "proxy/relay/listeners.h"
+#include "proxy/relay/notify.h"
+#include "proxy/relay/privileges.h"
+#include "proxy/relay/snapshot.h"
+#include "proxy/relay/worker.h"
+#include "proxy/store/log.h"
+
+#define WORKERS_MAX 4
+#define WATCH_MS (60 * 1000)
+#define NOTE_MAX 16384
+#define FILES_PER_SESSION 2 /* the client and one upstream */
+#define FILES_ELSE 256      /* listeners, loops, resolver sockets, logs */
+#define DAY_MS (24 * 60 * 60 * 1000LL)
+
+struct daemon {
+    struct settings *settings; /* held */
+    struct snapshot *snapshot;
+    struct loop *loop;
+    struct log *log;
+    struct worker_shared shared;
+    struct worker **workers;
+    unsigned worker_count;
+    struct timer *watch;
+    bool ending;
+};
+
+/* ---- records ---- */
+
+/* Notes are lines; each becomes one record. */
+static void log_lines(struct log *log, const char *event, enum record_severity severity,
+                      struct slice lines)
+{
+    struct slice line;
+
+    while (lines.n > 0) {
+        struct record *r;
+
+        (void)slice_cut(lines, '\n', &line, &lines);
+        if (line.n == 0)
+            continue;
+        r = record_new(event, severity, loop_wall());
+        record_str(r, "detail", line);
+        log_record(log, r);
+    }
+}
+
+static void log_trust(const struct daemon *d, const char *what)
+{
+    const struct trust_store *t = snapshot_trust(d->snapshot, NULL);
+    struct record *r = record_new("trust-store", RECORD_INFO, loop_wall());
+    char when[INSTANT_TEXT_MAX];
+
+    record_cstr(r, "what", what);
+    record_cstr(r, "path", d->settings->tls.trust_store);
+    record_int(r, "roots", (int64_t)trust_roots(t));
+    record_int(r, "skipped", (int64_t)trust_skipped(t));
+    record_cstr(r, "changed", instant_text(trust_file_time(t), when));
+    record_int(r, "age_days", (loop_wall() - trust_file_time(t)) / DAY_MS);
+    log_record(d->log, r);
+}
+
+static void log_start_record(const struct daemon *d)
+{
+    struct record *r = record_new("start", RECORD_INFO, loop_wall());
+
+    record_cstr(r, "version", TLSMEND_VERSION);
+    record_cstr(r, "config", d->settings->path[0] != '\0' ? d->settings->path : "(defaults)");
+    record_cstr(r, "helo_name", d->settings->helo_name);
+    record_cstr(r, "demand", tls_level_name(d->settings->tls.level));
+    record_int(r, "workers", d->worker_count);
+    record_int(r, "pid", getpid());
+    log_record(d->log, r);
+    for (size_t i = 0; i < d->settings->listener_count; i++) {
+        const struct listener_settings *l = &d->settings->listeners[i];
+        char at[ADDR_TEXT_MAX];
+
+        r = record_new("listen", RECORD_INFO, loop_wall());
+        record_cstr(r, "listener", l->name);
+        record_cstr(r, "address", addr_port_text(&l->bind, at));
+        log_record(d->log, r);
+    }
+}
+
+/* ---- the parts ---- */
+
+static struct log_sink *sinks_of(const struct settings *set)
+{
+    struct log_sink *sinks = mem_array(set->log.sink_count + 1, sizeof(*sinks));
+
+    for (size_t i = 0; i < set->log.sink_count; i++) {
+        const struct log_sink_settings *s = &set->log.sinks[i];
+        enum log_format format = s->format != LOG_AUTO ? s->format : set->log.format;
+
+        sinks[i].kind = s->kind == LOG_FILE     ? LOG_TO_FILE
+                        : s->kind == LOG_SYSLOG ? LOG_TO_SYSLOG
+                                                : LOG_TO_STDERR;
+        sinks[i].form = format == LOG_JSON   ? LOG_FORM_JSON
+                        : format == LOG_TEXT ? LOG_FORM_TEXT
+                                             : LOG_FORM_AUTO;
+        sinks[i].path = s->path;
+        sinks[i].ident = set->log.syslog_ident;
+    }
+    return sinks;
+}
+
+static struct log *open_log(const struct settings *set, struct buf *errors)
+{
+    struct log_sink *sinks = sinks_of(set);
+    struct log *log = log_new(sinks, set->log.sink_count, errors);
+
+    free(sinks);
+    return log;
+}
+
+static unsigned worker_count(const struct settings *set)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (set->workers > 0)
+        return (unsigned)set->workers;
+    if (cores < 1)
+        return 1;
+    return cores > WORKERS_MAX ? WORKERS_MAX : (unsigned)cores;
+}
+
+static bool start_workers(struct daemon *d, struct listeners *l, struct buf *error)
+{
+    d->workers = mem_array(d->worker_count, sizeof(struct worker *));
+    for (unsigned i = 0; i < d->worker_count; i++) {
+        struct worker_params p = {&d->shared, i, d->snapshot, &l->fds[i * l->count]};
+
+        d->workers[i] = worker_start(&p, error);
+        for (size_t k = 0; k < l->count; k++)
+            l->fds[i * l->count + k] = -1; /* taken over, also by one that failed */
+        if (d->workers[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* ---- reload ---- */
+
+/* What a reload cannot change is said, not silently ignored. */
+static void warn_unchangeable(struct daemon *d, const struct settings *fresh)
+{
+    struct buf note;
+
+    buf_init(&note, NOTE_MAX);
+    if (worker_count(fresh) != d->worker_count)
+        (void)buf_addf(&note, "workers: the new number takes effect at the next start\n");
+    if (strcmp(fresh->user, d->settings->user) != 0)
+        (void)buf_addf(&note, "user: the new user takes effect at the next start\n");
+    settings_warnings(fresh, loop_wall(), &note);
+    log_lines(d->log, "warning", RECORD_WARNING, buf_slice(&note));
+    buf_clear(&note);
+}
+
+static bool reload_log(struct daemon *d, const struct settings *set, struct buf *error)
+{
+    struct log_sink *sinks = sinks_of(set);
+    bool ok = log_configure(d->log, sinks, set->log.sink_count, error);
+
+    free(sinks);
+    return ok;
+}
+
+/* Everything that can fail, before anything changes. */
+static bool reload_all(struct daemon *d, struct buf *error)
+{
+    struct settings *fresh =
+        settings_load(d->settings->path[0] != '\0' ? d->settings->path : NULL, error);
+    struct snapshot *snap = NULL;
+    struct listeners l;
+
+    if (fresh == NULL)
+        return false;
+    if (!worker_check_resolver(fresh, error) ||
+        !listeners_bind(&l, fresh, d->worker_count, d->settings, error)) {
+        settings_drop(&fresh);
+        return false;
+    }
+    snap = snapshot_new(settings_hold(fresh), l.own, l.count, error);
+    if (snap == NULL || !reload_log(d, fresh, error)) {
+        snapshot_drop(&snap);
+        listeners_clear(&l);
+        settings_drop(&fresh);
+        return false;
+    }
+    warn_unchangeable(d, fresh);
+    for (unsigned i = 0; i < d->worker_count; i++)
+        worker_reload(d->workers[i], snap, &l.fds[i * l.count]);
+    listeners_handed_over(&l);
+    listeners_clear(&l);
+    snapshot_drop(&d->snapshot);
+    d->snapshot = snap;
+    settings_drop(&d->settings);
+    d->settings = fresh;
+    return true;
+}
+
+static void on_hup(void *owner)
+{
+    struct daemon *d = owner;
+    struct buf error;
+
+    if (d->ending)
+        return;
+    notify_manager("RELOADING=1");
+    buf_init(&error, NOTE_MAX);
+    if (reload_all(d, &error)) {
+        struct record *r = record_new("reload", RECORD_INFO, loop_wall());
+
+        record_cstr(r, "config", d->settings->path);
+        log_record(d->log, r);
+        log_trust(d, "loaded");
+    } else {
+        log_lines(d->log, "reload-failed", RECORD_ERROR, buf_slice(&error));
+    }
+    buf_clear(&error);
+    notify_manager("READY=1");
+}
+
+static void on_usr1(void *owner)
+{
+    struct daemon *d = owner;
+
+    log_reopen(d->log);
+}
+
+/* The bundle of a legacy host is often the very problem: notice when it is mended. */
+static void on_watch(void *owner)
+{
+    struct daemon *d = owner;
+    struct buf error;
+    struct snapshot *fresh;
+    int *keep;
+
+    timer_arm(d->watch, WATCH_MS);
+    if (d->ending || !snapshot_trust_changed(d->snapshot))
+        return;
+    buf_init(&error, NOTE_MAX);
+    fresh = snapshot_refresh(d->snapshot, &error);
+    if (fresh == NULL) {
+        log_lines(d->log, "trust-store-failed", RECORD_ERROR, buf_slice(&error));
+        buf_clear(&error);
+        return;
+    }
+    keep = mem_array(d->settings->listener_count + 1, sizeof(*keep));
+    for (size_t i = 0; i < d->settings->listener_count; i++)
+        keep[i] = -1;
+    for (unsigned i = 0; i < d->worker_count; i++)
+        worker_reload(d->workers[i], fresh, keep);
+    free(keep);
+    snapshot_drop(&d->snapshot);
+    d->snapshot = fresh;
+    log_trust(d, "changed");
+    buf_clear(&error);
+}
+
+/* ---- the end ---- */
+
+static void on_term(void *owner)
+{
+    struct daemon *d = owner;
+    bool again = d->ending;
+
+    d->ending = true;
+    if (!again) {
+        struct record *r = record_new("stopping", RECORD_INFO, loop_wall());
+
+        record_int(r, "sessions", atomic_load(&d->shared.sessions));
+        log_record(d->log, r);
+        notify_manager("STOPPING=1");
+    }
+    for (unsigned i = 0; i < d->worker_count; i++)
+        worker_shutdown(d->workers[i], again ? 0 : d->settings->timeouts.shutdown_grace);
+    loop_stop(d->loop);
+}
+
+static void finish(struct daemon *d)
+{
+    if (d->workers != NULL)
+        for (unsigned i = 0; i < d->worker_count; i++)
+            worker_join(&d->workers[i]);
+    free(d->workers);
+    if (d->log != NULL) {
+        struct record *r = record_new("stop", RECORD_INFO, loop_wall());
+
+        log_record(d->log, r);
+    }
+    timer_free(&d->watch);
+    snapshot_drop(&d->snapshot);
+    settings_drop(&d->settings);
+    log_stop(&d->log);
+    loop_free(&d->loop);
+}
+
+/* ---- the start ---- */
+
+static bool catch_signals(struct daemon *d)
+{
+    return loop_signal(d->loop, SIGHUP, on_hup, d) && loop_signal(d->loop, SIGUSR1, on_usr1, d) &&
+           loop_signal(d->loop, SIGTERM, on_term, d) && loop_signal(d->loop, SIGINT, on_term, d);
+}
+
+/* Signals are main's: threads made while they are blocked inherit that. */
+static void block_signals(bool block)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigaddset(&set, SIGUSR1);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *note,
+                             struct buf *error)
+{
+    unsigned long files = (unsigned long)d->settings->limits.sessions * FILES_PER_SESSION;
+
+    settings_warnings(d->settings, loop_wall(), note);
+    privileges_raise_files(files + FILES_ELSE, note);
+    if (!listeners_bind(l, d->settings, d->worker_count, NULL, error))
+        return DAEMON_SYSTEM;
+    if (!privileges_drop(d->settings->user, d->settings->user_set, note)) {
+        (void)buf_add(error, buf_slice(note));
+        return DAEMON_SYSTEM;
+    }
+    d->log = open_log(d->settings, error);
+    if (d->log == NULL)
+        return DAEMON_BAD_CONFIG;
+    d->shared.log = d->log;
+    d->snapshot = snapshot_new(settings_hold(d->settings), l->own, l->count, error);
+    if (d->snapshot == NULL || !worker_check_resolver(d->settings, error))
+        return DAEMON_BAD_CONFIG;
+    d->loop = loop_new();
+    if (d->loop == NULL || !catch_signals(d) || !log_start(d->log)) {
+        (void)buf_addf(error, "the system refused an event loop, a signal handler or a thread\n");
+        return DAEMON_SYSTEM;
+    }
+    d->watch = timer_new(d->loop, on_watch, d);
+    timer_arm(d->watch, WATCH_MS);
+    return start_workers(d, l, error) ? DAEMON_OK : DAEMON_SYSTEM;
+}
+
+enum daemon_end daemon_run(struct settings *settings)
+{
+    struct daemon d = {.settings = settings, .worker_count = worker_count(settings)};
+    struct listeners l = {0};
+    struct buf note, error;
+    enum daemon_end end;
+
+    buf_init(&note, NOTE_MAX);
+    buf_init(&error, NOTE_MAX);
+    atomic_init(&d.shared.sessions, 0);
+    (void)signal(SIGPIPE, SIG_IGN);
+    block_signals(true);
+    end = start(&d, &l, &note, &error);
+    listeners_clear(&l);
+    block_signals(false);
+    if (end == DAEMON_OK) {
+        log_start_record(&d);
+        log_trust(&d, "loaded");
+        log_lines(d.log, "warning", RECORD_WARNING, buf_slice(&note));
+        notify_manager("READY=1");
+        loop_run(d.loop);
+    } else {
+        (void)fputs(buf_cstr(&error), stderr);
+        for (unsigned i = 0; d.workers != NULL && i < d.worker_count; i++)
+            if (d.workers[i] != NULL)
+                worker_shutdown(d.workers[i], 0);
+    }
+    finish(&d);
+    buf_clear(&note);
+    buf_clear(&error);
+    return end;
+}

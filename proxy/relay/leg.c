@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See leg.h: the recipients, the body and the final reply; which host comes next is leg_route.c. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/invariant.h"
+#include "proxy/base/mem.h"
+#include "proxy/relay/leg_internal.h"
+
+/* ---- answers ---- */
+
+static struct leg_answer leg_answer_of(struct leg *l, const struct reply *reply, enum reason why)
+{
+    struct leg_answer a = {reply, why, l->mx, l->address, l->tls, l->demand};
+
+    return a;
+}
+
+void leg_note_host(struct leg *l)
+{
+    const struct attempt *a;
+
+    if (l->upstream == NULL)
+        return;
+    a = upstream_attempt(l->upstream);
+    (void)snprintf(l->mx, sizeof(l->mx), "%s", a->host->name);
+    (void)addr_text(&a->addr, l->address);
+    (void)snprintf(l->tls, sizeof(l->tls), "%s", upstream_tls_name(l->upstream));
+    (void)snprintf(l->demand, sizeof(l->demand), "%s", tls_level_name(a->host->demand.level));
+}
+
+static void answer_recipient(struct leg *l, struct leg_recipient_state *r,
+                             const struct reply *reply, enum reason why)
+{
+    struct leg_answer answer;
+
+    INVARIANT(r->state == RECIPIENT_WAITING || r->state == RECIPIENT_SENT);
+    if (reply->code >= 200 && reply->code < 300) {
+        r->state = RECIPIENT_ACCEPTED;
+        l->accepted++;
+    } else {
+        r->state = RECIPIENT_REFUSED;
+    }
+    l->unanswered--;
+    answer = leg_answer_of(l, reply, why);
+    l->on.recipient(l->owner, r->slot, &answer);
+}
+
+static void rearm_budget(struct leg *l)
+{
+    mono_ms first = 0;
+
+    for (size_t i = 0; i < l->recipient_count; i++) {
+        const struct leg_recipient_state *r = &l->recipients[i];
+
+        if ((r->state == RECIPIENT_WAITING || r->state == RECIPIENT_SENT) &&
+            (first == 0 || r->deadline < first))
+            first = r->deadline;
+    }
+    l->deadline = first;
+    if (first == 0)
+        timer_disarm(l->budget);
+    else
+        timer_arm(l->budget, first - loop_now(l->services->loop) + BUDGET_GRACE_MS);
+    if (first != 0 && l->upstream != NULL)
+        upstream_budget(l->upstream, first);
+}
+
+/* Nothing more can come of this leg: everybody who waits hears why. */
+void leg_die(struct leg *l, const struct reply *reply, enum reason why)
+{
+    enum leg_phase was = l->phase;
+
+    if (was == LEG_DEAD)
+        return;
+    leg_note_host(l);
+    reply_copy(&l->last_reply, reply);
+    l->last_reason = why;
+    l->phase = LEG_DEAD;
+    timer_disarm(l->budget);
+    destination_cancel(&l->query);
+    upstream_close(&l->upstream);
+    for (size_t i = 0; i < l->recipient_count && l->unanswered > 0; i++) {
+        struct leg_recipient_state *r = &l->recipients[i];
+
+        if (r->state == RECIPIENT_WAITING || r->state == RECIPIENT_SENT)
+            answer_recipient(l, r, &l->last_reply, why);
+    }
+    if (was == LEG_DATA) {
+        struct leg_answer a = leg_answer_of(l, &l->last_reply, why);
+
+        l->on.data(l->owner, &a);
+    } else if (was == LEG_BODY) {
+        l->on.room(l->owner); /* what follows is dropped: let it come */
+    } else if (was == LEG_FINAL) {
+        struct leg_answer a = leg_answer_of(l, &l->last_reply, why);
+
+        l->on.final(l->owner, &a);
+    }
+}
+
+void leg_die_of_reason(struct leg *l, enum reason why, const char *detail)
+{
+    struct reply reply;
+
+    reply_init(&reply);
+    leg_reason_reply(l, why, detail, &reply);
+    leg_die(l, &reply, why);
+    reply_clear(&reply);
+}
+
+/* ---- replies of the MX ---- */
+
+/* The MX's refusal as the client hears it.  TLS that the MX demands in a clear session is our trouble,
+ * not the mail's: temporary (C-TLS-11). */
+static enum reason refusal_reason(struct leg *l, const struct reply *reply)
+{
+    bool clear = strcmp(upstream_tls_name(l->upstream), "clear") == 0;
+
+    if (reply->origin == REPLY_FROM_US)
+        return REASON_SIZE_EXCEEDED;
+    return clear && reply_is_tls_refusal(reply) ? REASON_TLS_REQUIRED_BY_MX : REASON_MX_REPLIED;
+}
+
+/* The MX answered about this mail: note it in the attempt, and give the reply that the client hears. */
+static enum reason take_refusal(struct leg *l, enum stage stage, const struct reply *reply,
+                                struct reply *out)
+{
+    struct attempt *a = upstream_attempt(l->upstream);
+    enum reason why = refusal_reason(l, reply);
+
+    a->stage = stage;
+    a->reason = why;
+    a->outcome = "refused";
+    reply_copy(&a->reply, reply);
+    if (why == REASON_TLS_REQUIRED_BY_MX) {
+        struct buf words;
+
+        buf_init(&words, 1024);
+        (void)buf_addf(&words, "%d ", reply->code);
+        reply_oneline(reply, &words);
+        leg_reason_reply(l, why, buf_cstr(&words), out);
+        buf_clear(&words);
+    } else {
+        reply_copy(out, reply);
+    }
+    return why;
+}
+
+static void on_mail_reply(struct leg *l, const struct reply *reply)
+{
+    struct verdict v = verdict_decide(STAGE_MAIL, outcome_of_reply(reply->code), leg_level(l),
+                                      l->accepted > 0);
+    struct reply heard;
+    enum reason why;
+
+    if (v.step == VERDICT_GO_ON)
+        return;
+    reply_init(&heard);
+    why = take_refusal(l, STAGE_MAIL, reply, &heard);
+    if (v.step == VERDICT_NEXT_HOST && l->accepted == 0) {
+        leg_keep_failure(l, STAGE_MAIL, why, reply, "");
+        leg_next_host(l, false);
+    } else {
+        /* An answer about this mail: every recipient of the leg hears it (C-OUT-06). */
+        leg_note_host(l);
+        upstream_finish(&l->upstream);
+        leg_die(l, &heard, why);
+    }
+    reply_clear(&heard);
+}
+
+static void on_rcpt_reply(struct leg *l, unsigned index, const struct reply *reply)
+{
+    struct leg_recipient_state *r;
+    struct reply heard;
+    enum reason why = REASON_OK;
+
+    INVARIANT(index < l->sent_count);
+    r = &l->recipients[l->sent[index]];
+    if (r->state != RECIPIENT_SENT)
+        return;
+    leg_note_host(l);
+    reply_init(&heard);
+    if (outcome_of_reply(reply->code) == OUTCOME_OK)
+        reply_copy(&heard, reply);
+    else
+        why = take_refusal(l, STAGE_RCPT, reply, &heard);
+    answer_recipient(l, r, &heard, why);
+    reply_clear(&heard);
+    rearm_budget(l);
+}
+
+static void on_data_reply(struct leg *l, const struct reply *reply)
+{
+    struct leg_answer a;
+    struct reply heard;
+
+    leg_note_host(l);
+    if (reply->code == 354) {
+        l->phase = LEG_BODY;
+        a = leg_answer_of(l, reply, REASON_OK);
+        l->on.data(l->owner, &a);
+        return;
+    }
+    reply_init(&heard);
+    l->last_reason = take_refusal(l, STAGE_DATA, reply, &heard);
+    reply_move(&l->last_reply, &heard);
+    l->phase = LEG_DEAD;
+    upstream_finish(&l->upstream);
+    a = leg_answer_of(l, &l->last_reply, l->last_reason);
+    l->on.data(l->owner, &a);
+    reply_clear(&heard);
+}
+
+static void on_final_reply(struct leg *l, const struct reply *reply)
+{
+    struct attempt *at = upstream_attempt(l->upstream);
+    struct leg_answer a;
+
+    leg_note_host(l);
+    if (outcome_of_reply(reply->code) == OUTCOME_OK) {
+        l->last_reason = REASON_OK;
+        at->stage = STAGE_FINAL;
+        at->reason = REASON_OK;
+        at->outcome = "delivered";
+        at->detail[0] = '\0';
+        reply_copy(&at->reply, reply);
+        reply_copy(&l->last_reply, reply);
+    } else {
+        struct reply heard;
+
+        reply_init(&heard);
+        l->last_reason = take_refusal(l, STAGE_FINAL, reply, &heard);
+        reply_move(&l->last_reply, &heard);
+        reply_clear(&heard);
+    }
+    l->phase = LEG_DEAD;
+    upstream_finish(&l->upstream);
+    a = leg_answer_of(l, &l->last_reply, l->last_reason);
+    l->on.final(l->owner, &a);
+}
+
+void leg_on_replied(void *owner, enum outbound_command command, unsigned index,
+                    const struct reply *reply)
+{
+    struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
+
+    if (l->phase == LEG_DEAD || l->upstream == NULL)
+        return;
+    switch (command) {
+    case OUTBOUND_MAIL:
+        on_mail_reply(l, reply);
+        break;
+    case OUTBOUND_RCPT:
+        on_rcpt_reply(l, index, reply);
+        break;
+    case OUTBOUND_DATA:
+        on_data_reply(l, reply);
+        break;
+    case OUTBOUND_END:
+        on_final_reply(l, reply);
+        break;
+    }
+}
+
+void leg_on_room(void *owner)
+{
+    struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
+
+    l->on.room(l->owner);
+}
+
+/* ---- the owner's calls ---- */
+
+/* Send a recipient that waits; only while the envelope is open. */
+void leg_send_recipient(struct leg *l, size_t index)
+{
+    struct leg_recipient_state *r = &l->recipients[index];
+
+    l->sent = mem_resize(l->sent, l->sent_count + 1, sizeof(*l->sent));
+    l->sent[l->sent_count++] = index;
+    r->state = RECIPIENT_SENT;
+    upstream_rcpt(l->upstream, slice_str(r->path));
+}
+
+static void answer_dead_later(void *owner)
+{
+    struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
+
+    l->answering = false;
+    if (l->freed)
+        return;
+    for (size_t i = 0; i < l->recipient_count; i++)
+        if (l->recipients[i].state == RECIPIENT_WAITING && l->phase == LEG_DEAD)
+            answer_recipient(l, &l->recipients[i], &l->last_reply, l->last_reason);
+}
+
+static void budget_over(void *owner)
+{
+    struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
+
+    if (l->phase == LEG_DEAD)
+        return;
+    if (l->kept.code != 0) {
+        leg_die_kept(l);
+        return;
+    }
+    if (l->upstream != NULL) {
+        struct attempt *a = upstream_attempt(l->upstream);
+
+        a->reason = REASON_BUDGET_SPENT;
+        a->outcome = "failed";
+    }
+    leg_die_of_reason(l, REASON_BUDGET_SPENT, "");
+}
+
+struct leg *leg_new(struct services *sv, struct snapshot *snap, const struct envelope *envelope,
+                    unsigned number, const struct mailbox *first, const struct leg_events *on,
+                    void *owner)
+{
+    struct leg *l = mem_zalloc(sizeof(*l));
+    size_t n = first->domain.n < sizeof(l->domain) ? first->domain.n : sizeof(l->domain) - 1;
+
+    l->magic = LEG_MAGIC;
+    l->services = sv;
+    l->snapshot = snapshot_hold(snap);
+    l->envelope = envelope;
+    l->on = *on;
+    l->owner = owner;
+    l->phase = LEG_LOOKING;
+    l->is_literal = first->is_literal;
+    if (first->is_literal || !domain_normalise(first->domain, l->domain))
+        memcpy(l->domain, first->domain.p, n);
+    (void)snprintf(l->id, sizeof(l->id), "%s-%u", envelope->transaction_id, number);
+    reply_init(&l->last_reply);
+    reply_init(&l->kept_reply);
+    l->budget = timer_new(sv->loop, budget_over, l);
+    l->query = destination_find(sv, snap, first, leg_on_destination, l);
+    return l;
+}
+
+bool leg_serves(const struct leg *l, const struct mailbox *recipient)
+{
+    if (l->is_literal != recipient->is_literal)
+        return false;
+    return domain_eq(slice_str(l->domain), recipient->domain);
+}
+
+void leg_recipient(struct leg *l, unsigned slot, struct slice path)
+{
+    struct leg_recipient_state *r;
+    int64_t span = snapshot_settings(l->snapshot)->timeouts.recipient_budget;
+
+    l->recipients = mem_resize(l->recipients, l->recipient_count + 1, sizeof(*l->recipients));
+    r = &l->recipients[l->recipient_count++];
+    memset(r, 0, sizeof(*r));
+    r->slot = slot;
+    r->path = slice_dup(path);
+    r->state = RECIPIENT_WAITING;
+    r->deadline = loop_now(l->services->loop) + span;
+    l->unanswered++;
+    if (l->phase == LEG_DEAD) {
+        if (!l->answering)
+            loop_defer(l->services->loop, answer_dead_later, l);
+        l->answering = true;
+        return;
+    }
+    if (l->phase == LEG_ENVELOPE)
+        leg_send_recipient(l, l->recipient_count - 1);
+    if (l->phase != LEG_DEAD)
+        rearm_budget(l);
+}
+
+unsigned leg_accepted(const struct leg *l)
+{
+    return l->accepted;
+}
+
+static void tell_data_dead(void *owner)
+{
+    struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
+    struct leg_answer a;
+
+    if (l->freed)
+        return;
+    a = leg_answer_of(l, &l->last_reply, l->last_reason);
+    l->on.data(l->owner, &a);
+}
+
+void leg_data(struct leg *l)
+{
+    if (l->phase == LEG_DEAD) {
+        loop_defer(l->services->loop, tell_data_dead, l);
+        return;
+    }
+    INVARIANT(l->phase == LEG_ENVELOPE && l->accepted > 0);
+    l->phase = LEG_DATA;
+    upstream_data(l->upstream);
+}
+
+void leg_body(struct leg *l, struct slice content)
+{
+    if (l->phase == LEG_BODY)
+        upstream_body(l->upstream, content);
+}
+
+bool leg_has_room(const struct leg *l)
+{
+    return l->phase != LEG_BODY || upstream_has_room(l->upstream);
+}
+
+static void tell_final_dead(void *owner)
+{
+    struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
+    struct leg_answer a;
+
+    if (l->freed)
+        return;
+    a = leg_answer_of(l, &l->last_reply, l->last_reason);
+    l->on.final(l->owner, &a);
+}
+
+void leg_end(struct leg *l)
+{
+    if (l->phase == LEG_DEAD) {
+        loop_defer(l->services->loop, tell_final_dead, l);
+        return;
+    }
+    INVARIANT(l->phase == LEG_BODY);
+    l->phase = LEG_FINAL;
+    upstream_end(l->upstream);
+}
+
+void leg_abandon(struct leg *l, enum reason why)
+{
+    if (l->phase == LEG_DEAD)
+        return;
+    if (l->upstream != NULL) {
+        struct attempt *a = upstream_attempt(l->upstream);
+
+        if (a->reason == REASON_OK) { /* a refusal by the MX says more than the client's farewell */
+            a->reason = why;
+            a->outcome = "abandoned";
+            if (l->phase >= LEG_ENVELOPE)
+                a->stage = l->phase == LEG_ENVELOPE ? STAGE_RCPT : STAGE_BODY;
+        }
+        leg_note_host(l);
+    }
+    l->last_reason = why;
+    timer_disarm(l->budget);
+    destination_cancel(&l->query);
+    /* Before the body a polite QUIT; in it only the cut says that there is no message (C-OUT-07). */
+    if (l->phase == LEG_ENVELOPE && l->unanswered == 0)
+        upstream_finish(&l->upstream);
+    else
+        upstream_close(&l->upstream);
+    leg_reason_reply(l, why, "", &l->last_reply);
+    l->phase = LEG_DEAD;
+}
+
+const char *leg_id(const struct leg *l)
+{
+    return l->id;
+}
+
+const char *leg_domain(const struct leg *l)
+{
+    return l->domain;
+}
+
+static void leg_destroy(void *owner)
+{
+    struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
+
+    for (size_t i = 0; i < l->recipient_count; i++)
+        free(l->recipients[i].path);
+    free(l->recipients);
+    free(l->sent);
+    destination_free(&l->dest);
+    reply_clear(&l->last_reply);
+    reply_clear(&l->kept_reply);
+    snapshot_drop(&l->snapshot);
+    timer_free(&l->budget);
+    l->magic = 0;
+    free(l);
+}
+
+void leg_free(struct leg **held)
+{
+    struct leg *l = *held;
+
+    *held = NULL;
+    if (l == NULL)
+        return;
+    leg_abandon(l, REASON_CLIENT_RESET);
+    l->freed = true;
+    l->phase = LEG_DEAD;
+    loop_defer(l->services->loop, leg_destroy, l);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      leg - the part of a transaction that goes to one destination
+ *
+ * DESCRIPTION
+ *      Finds the destination, tries its addresses in order as policy/verdict says, sends the envelope, gives
+ *      every recipient its answer, then carries the body and the final reply (C-OUT-06, C-OUT-07,
+ *      C-OUT-11).  Each recipient waits at most timeouts.recipient_budget.
+ *
+ *      A leg that can do nothing more (no host left, MAIL refused, connection lost) is dead: it answers all
+ *      that is asked of it with what killed it, and takes the body without passing it on.
+ *
+ *      Calls go down, events come up, never inside a call.
+ */
+#ifndef TLSMEND_RELAY_LEG_H
+#define TLSMEND_RELAY_LEG_H
+
+#include "proxy/relay/attempt.h"
+
+struct leg;
+
+/* What became of something: the reply for the client, and why. */
+struct leg_answer {
+    const struct reply *reply;
+    enum reason reason;
+    const char *mx, *address, *tls, *demand; /* "" where no host decided */
+};
+
+struct leg_events {
+    void (*recipient)(void *owner, unsigned slot, const struct leg_answer *answer);
+    void (*data)(void *owner, const struct leg_answer *answer);  /* 354, or a refusal */
+    void (*final)(void *owner, const struct leg_answer *answer); /* to leg_end() */
+    void (*room)(void *owner);
+};
+
+/* `first` tells the domain; recipients are added with leg_recipient(), the first one too. */
+struct leg *leg_new(struct services *sv, struct snapshot *snap, const struct envelope *envelope,
+                    unsigned number, const struct mailbox *first, const struct leg_events *on,
+                    void *owner);
+bool leg_serves(const struct leg *l, const struct mailbox *recipient);
+void leg_recipient(struct leg *l, unsigned slot, struct slice path);
+unsigned leg_accepted(const struct leg *l);
+void leg_data(struct leg *l);
+void leg_body(struct leg *l, struct slice content);
+bool leg_has_room(const struct leg *l);
+void leg_end(struct leg *l);
+/* The leg is dropped without the final dot; `why` goes into the record of an attempt that was fine so far. */
+void leg_abandon(struct leg *l, enum reason why);
+const char *leg_id(const struct leg *l);
+const char *leg_domain(const struct leg *l);
+void leg_free(struct leg **l); /* abandons what is open; NULL is fine */
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by leg.c (recipients, body, final reply) and leg_route.c (which host comes next). */
+#ifndef TLSMEND_RELAY_LEG_INTERNAL_H
+#define TLSMEND_RELAY_LEG_INTERNAL_H
+
+#include "proxy/policy/verdict.h"
+#include "proxy/relay/leg.h"
+#include "proxy/relay/upstream.h"
+
+#define LEG_MAGIC 0x6c656721u
+/* The upstream's own deadline comes first, with a truer reason. */
+#define BUDGET_GRACE_MS 500
+
+enum leg_phase {
+    LEG_LOOKING,  /* for the destination */
+    LEG_OPENING,  /* an upstream, up to READY */
+    LEG_ENVELOPE, /* MAIL was sent */
+    LEG_DATA,
+    LEG_BODY,
+    LEG_FINAL,
+    LEG_DEAD,     /* last_reply and last_reason say why, or that all is well */
+};
+
+enum recipient_state {
+    RECIPIENT_WAITING,
+    RECIPIENT_SENT,
+    RECIPIENT_ACCEPTED,
+    RECIPIENT_REFUSED,
+};
+
+struct leg_recipient_state {
+    unsigned slot;
+    char *path;
+    enum recipient_state state;
+    mono_ms deadline;
+};
+
+struct leg {
+    uint32_t magic;
+    struct services *services;
+    struct snapshot *snapshot;
+    const struct envelope *envelope;
+    struct leg_events on;
+    void *owner;
+    char id[ENVELOPE_ID_MAX];
+    char domain[DOMAIN_MAX + 3];
+    bool is_literal;
+
+    enum leg_phase phase;
+    struct destination_query *query;
+    struct destination *dest;
+    size_t target;       /* the one being tried */
+    unsigned attempts;
+    bool plaintext;      /* the present attempt is the one in clear */
+    struct upstream *upstream;
+
+    struct leg_recipient_state *recipients;
+    size_t recipient_count;
+    size_t *sent;        /* index at the upstream -> recipients[] */
+    size_t sent_count;
+    unsigned unanswered, accepted;
+    struct timer *budget;
+    mono_ms deadline;    /* of the recipient that waits longest; 0: nobody waits */
+
+    struct failure kept; /* of the hosts tried; code 0: none */
+    struct reply kept_reply;
+    struct reply last_reply;
+    enum reason last_reason;
+    char mx[256], address[ADDR_TEXT_MAX], tls[16], demand[16]; /* the host that decided */
+    bool answering, freed;
+};
+
+/* leg.c */
+void leg_die(struct leg *l, const struct reply *reply, enum reason why);
+void leg_die_of_reason(struct leg *l, enum reason why, const char *detail);
+void leg_note_host(struct leg *l);
+void leg_send_recipient(struct leg *l, size_t index);
+void leg_on_replied(void *owner, enum outbound_command command, unsigned index,
+                    const struct reply *reply);
+void leg_on_room(void *owner);
+
+/* leg_route.c */
+void leg_on_destination(void *owner, struct destination *d);
+/* Remember a failure if it is the one that the client should hear about (C-OUT-11). */
+void leg_keep_failure(struct leg *l, enum stage stage, enum reason why, const struct reply *reply,
+                      const char *detail);
+/* Leave the present upstream for the next address, or for the same one in clear. */
+void leg_next_host(struct leg *l, bool plaintext);
+void leg_die_kept(struct leg *l);
+enum tls_level leg_level(const struct leg *l);
+/* Our own reply about this leg: names the host where there is one, else the domain. */
+void leg_reason_reply(const struct leg *l, enum reason why, const char *detail, struct reply *out);
+
+#endif

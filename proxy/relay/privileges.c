@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See privileges.h. */
+#include "proxy/relay/privileges.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define FALLBACK_USER "nobody"
+
+bool privileges_drop(const char *user, bool chosen, struct buf *note)
+{
+    const struct passwd *pw;
+
+    if (geteuid() != 0 || user[0] == '\0')
+        return true;
+    pw = getpwnam(user);
+    if (pw == NULL && !chosen) {
+        (void)buf_addf(note,
+                       "user \"%s\" does not exist: running as \"" FALLBACK_USER
+                       "\" (create it: useradd --system --no-create-home %s)\n",
+                       user, user);
+        user = FALLBACK_USER;
+        pw = getpwnam(user);
+    }
+    if (pw == NULL) {
+        (void)buf_addf(note,
+                       "user = \"%s\": no such user (create it: useradd --system "
+                       "--no-create-home %s, or set user)\n",
+                       user, user);
+        return false;
+    }
+    if (pw->pw_uid == 0)
+        return true; /* the administrator says root */
+    if (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 ||
+        setuid(pw->pw_uid) != 0) {
+        (void)buf_addf(note, "cannot become user \"%s\": %s\n", user, strerror(errno));
+        return false;
+    }
+    if (setuid(0) == 0) {
+        (void)buf_addf(note, "user \"%s\" could become root again: refusing to run\n", user);
+        return false;
+    }
+    return true;
+}
+
+void privileges_raise_files(unsigned long wanted, struct buf *note)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return;
+    if (r.rlim_max < wanted && geteuid() == 0)
+        r.rlim_max = wanted;
+    r.rlim_cur = r.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &r) != 0) {
+        (void)buf_addf(note, "the limit of open files could not be raised: %s\n", strerror(errno));
+        return;
+    }
+    if (r.rlim_cur < wanted)
+        (void)buf_addf(note,
+                       "limits.sessions would need %lu open files, the system allows %lu: raise "
+                       "LimitNOFILE or lower limits.sessions\n",
+                       wanted, (unsigned long)r.rlim_cur);
+}

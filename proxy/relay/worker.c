@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See worker.h. */
+#include "proxy/relay/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/invariant.h"
+#include "proxy/base/mem.h"
+#include "proxy/net/acceptor.h"
+#include "proxy/net/stream.h"
+#include "proxy/relay/session.h"
+#include "proxy/relay/upstream.h"
+
+#define WORKER_MAGIC 0x776f726bu
+#define STRANGER_FAREWELL_MS 2000
+
+struct gate { /* one listener of this worker */
+    struct worker *worker;
+    struct acceptor *acceptor;
+    const struct listener_settings *listener; /* of worker->snapshot */
+};
+
+struct worker {
+    uint32_t magic;
+    struct worker_shared *shared;
+    unsigned index, counter;
+    pthread_t thread;
+    struct services services;
+    struct snapshot *snapshot;
+    struct gate **gates;
+    size_t gate_count;
+    struct session_list sessions;
+    struct timer *grace;
+    bool paused, ending;
+};
+
+/* ---- the resolver ---- */
+
+static struct resolver_share *make_resolver(struct loop *l, const struct settings *set,
+                                            struct buf *error)
+{
+    struct dns_stub *stubs = mem_array(set->resolver.stub_count + 1, sizeof(*stubs));
+    struct resolver_params p = {
+        .forward = set->resolver.forward,
+        .forward_count = set->resolver.forward_count,
+        .system = set->resolver.system,
+        .stubs = stubs,
+        .stub_count = set->resolver.stub_count,
+        .trust_anchor = set->resolver.trust_anchor,
+        .timeout = set->resolver.timeout,
+    };
+    struct resolver_share *share;
+
+    for (size_t i = 0; i < set->resolver.stub_count; i++)
+        stubs[i] = (struct dns_stub){set->resolver.stubs[i].zone, set->resolver.stubs[i].server};
+    share = resolver_share_new(l, &p, error);
+    free(stubs);
+    return share;
+}
+
+bool worker_check_resolver(const struct settings *set, struct buf *error)
+{
+    struct loop *l = loop_new();
+    struct resolver_share *share = l != NULL ? make_resolver(l, set, error) : NULL;
+    bool ok = share != NULL;
+
+    resolver_share_drop(&share);
+    loop_free(&l);
+    return ok;
+}
+
+/* ---- sessions ---- */
+
+static struct snapshot *present_snapshot(void *owner)
+{
+    return OBJ_CAST(worker, WORKER_MAGIC, owner)->snapshot;
+}
+
+static unsigned session_limit(const struct worker *w)
+{
+    return (unsigned)snapshot_settings(w->snapshot)->limits.sessions;
+}
+
+static bool overloaded(void *owner)
+{
+    struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, owner);
+
+    return atomic_load(&w->shared->sessions) > session_limit(w);
+}
+
+/* Beyond the limit clients are still greeted and told 451 at MAIL; this far beyond it they must wait. */
+static bool too_many_to_greet(struct worker *w)
+{
+    unsigned limit = session_limit(w);
+
+    return atomic_load(&w->shared->sessions) >= limit + limit / 10 + 16;
+}
+
+static void pause_gates(struct worker *w, bool pause)
+{
+    if (w->paused == pause)
+        return;
+    w->paused = pause;
+    for (size_t i = 0; i < w->gate_count; i++)
+        acceptor_pause(w->gates[i]->acceptor, pause);
+}
+
+static void maybe_done(struct worker *w)
+{
+    if (w->ending && w->sessions.count == 0)
+        loop_stop(w->services.loop);
+}
+
+static void session_closed(void *owner)
+{
+    struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, owner);
+
+    atomic_fetch_sub(&w->shared->sessions, 1);
+    if (w->paused && !too_many_to_greet(w))
+        pause_gates(w, false);
+    maybe_done(w);
+}
+
+static const struct session_events session_events = {
+    .snapshot = present_snapshot,
+    .overloaded = overloaded,
+    .closed = session_closed,
+};
+
+static bool allowed(const struct listener_settings *l, const struct addr *peer)
+{
+    for (size_t i = 0; i < l->allow_count; i++)
+        if (addr_in_net(peer, &l->allow[i]))
+            return true;
+    return l->allow_count == 0 && addr_class(peer) == ADDR_LOOPBACK;
+}
+
+static const struct stream_events no_events;
+
+/* C-IN-08: never an open relay, and the stranger is told why. */
+static void turn_away(struct worker *w, const struct gate *g, int fd, const struct addr *peer)
+{
+    struct stream_params sp = {.read_high = 4096};
+    struct stream *s = stream_adopt(w->services.loop, fd, peer, &sp, &no_events, NULL);
+    struct record *r = record_new("client-refused", RECORD_WARNING, loop_wall());
+    char text[ADDR_TEXT_MAX];
+
+    stream_write(s, SLICE("554 5.7.1 tlsmend: this relay is not for you\r\n"));
+    stream_finish(&s, STRANGER_FAREWELL_MS);
+    record_cstr(r, "client", addr_port_text(peer, text));
+    record_cstr(r, "listener", g->listener->name);
+    record_cstr(r, "hint", "Add the address to allow_clients of this listener if it may relay.");
+    log_record(w->services.log, r);
+}
+
+static void on_accepted(void *owner, int fd, const struct addr *peer)
+{
+    struct gate *g = owner;
+    struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, g->worker);
+    char id[32];
+    struct session_params p = {
+        .services = &w->services,
+        .list = &w->sessions,
+        .snapshot = w->snapshot,
+        .listener = g->listener,
+        .fd = fd,
+        .peer = *peer,
+        .id = id,
+    };
+
+    if (!allowed(g->listener, peer)) {
+        turn_away(w, g, fd, peer);
+        return;
+    }
+    (void)snprintf(id, sizeof(id), "%08llx%x-%x",
+                   (unsigned long long)(loop_wall() / 1000) & 0xffffffffu, w->index, ++w->counter);
+    atomic_fetch_add(&w->shared->sessions, 1);
+    (void)session_new(&p, &session_events, w);
+    if (too_many_to_greet(w))
+        pause_gates(w, true);
+}
+
+static void on_exhausted(void *owner, int error)
+{
+    struct gate *g = owner;
+    struct record *r = record_new("warning", RECORD_WARNING, loop_wall());
+
+    record_cstr(r, "subject", "accept");
+    record_cstr(r, "listener", g->listener->name);
+    record_cstr(r, "detail", strerror(error));
+    record_cstr(r, "hint", "Raise the limit of open files (LimitNOFILE) or lower limits.sessions.");
+    log_record(g->worker->services.log, r);
+}
+
+static const struct acceptor_events acceptor_events = {
+    .accepted = on_accepted,
+    .exhausted = on_exhausted,
+};
+
+/* ---- listeners ---- */
+
+static void gate_free(struct gate *g)
+{
+    acceptor_free(&g->acceptor);
+    free(g);
+}
+
+static void close_gates(struct worker *w)
+{
+    for (size_t i = 0; i < w->gate_count; i++)
+        gate_free(w->gates[i]);
+    free(w->gates);
+    w->gates = NULL;
+    w->gate_count = 0;
+}
+
+/* The gates of the present snapshot: a socket given is new, -1 means an old one serves on. */
+static void set_gates(struct worker *w, struct snapshot *s, const int *fds)
+{
+    const struct settings *set = snapshot_settings(s);
+    struct gate **gates = mem_array(set->listener_count + 1, sizeof(struct gate *));
+
+    for (size_t i = 0; i < set->listener_count; i++) {
+        const struct listener_settings *l = &set->listeners[i];
+
+        if (fds[i] >= 0) {
+            gates[i] = mem_zalloc(sizeof(*gates[i]));
+            gates[i]->worker = w;
+            gates[i]->acceptor =
+                acceptor_new(w->services.loop, fds[i], &acceptor_events, gates[i]);
+            acceptor_pause(gates[i]->acceptor, w->paused);
+        }
+        for (size_t k = 0; fds[i] < 0 && k < w->gate_count; k++) {
+            if (w->gates[k] == NULL || !addr_same(&w->gates[k]->listener->bind, &l->bind))
+                continue;
+            gates[i] = w->gates[k];
+            w->gates[k] = NULL;
+            break;
+        }
+        INVARIANT(gates[i] != NULL);
+        gates[i]->listener = l;
+    }
+    for (size_t k = 0; k < w->gate_count; k++)
+        if (w->gates[k] != NULL)
+            gate_free(w->gates[k]);
+    free(w->gates);
+    w->gates = gates;
+    w->gate_count = set->listener_count;
+}
+
+/* ---- the thread ---- */
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, arg);
+
+    loop_run(w->services.loop);
+    close_gates(w);
+    session_list_cut(&w->sessions);
+    upstream_cut_leaving(&w->services);
+    timer_free(&w->grace);
+    resolver_share_drop(&w->services.resolver);
+    return NULL;
+}
+
+/* After the thread has ended: main may have posted to the loop until then. */
+static void worker_free(struct worker *w)
+{
+    loop_free(&w->services.loop);
+    snapshot_drop(&w->snapshot);
+    free(w);
+}
+
+static void grace_over(void *owner)
+{
+    struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, owner);
+
+    session_list_cut(&w->sessions);
+    maybe_done(w);
+}
+
+struct worker *worker_start(const struct worker_params *p, struct buf *error)
+{
+    struct worker *w = mem_zalloc(sizeof(*w));
+    int failed;
+
+    w->magic = WORKER_MAGIC;
+    w->shared = p->shared;
+    w->index = p->index;
+    w->snapshot = snapshot_hold(p->snapshot);
+    w->services.log = p->shared->log;
+    w->services.seed = (uint64_t)loop_wall() * 1000003u + p->index;
+    w->services.loop = loop_new();
+    if (w->services.loop == NULL) {
+        (void)buf_addf(error, "no event loop: %s\n", strerror(errno));
+        snapshot_drop(&w->snapshot);
+        free(w);
+        return NULL;
+    }
+    set_gates(w, w->snapshot, p->listen_fds);
+    w->grace = timer_new(w->services.loop, grace_over, w);
+    w->services.resolver = make_resolver(w->services.loop, snapshot_settings(w->snapshot), error);
+    failed = w->services.resolver == NULL ? -1 : pthread_create(&w->thread, NULL, worker_main, w);
+    if (failed == 0)
+        return w;
+    if (failed > 0)
+        (void)buf_addf(error, "no thread for a worker: %s\n", strerror(failed));
+    loop_stop(w->services.loop);
+    (void)worker_main(w); /* closes what there is */
+    worker_free(w);
+    return NULL;
+}
+
+struct reload {
+    struct worker *worker;
+    struct snapshot *snapshot;
+    int fds[];
+};
+
+static void take_reload(void *owner)
+{
+    struct reload *r = owner;
+    struct worker *w = r->worker;
+    struct buf error;
+    struct resolver_share *fresh;
+
+    buf_init(&error, 1024);
+    set_gates(w, r->snapshot, r->fds);
+    snapshot_drop(&w->snapshot);
+    w->snapshot = r->snapshot;
+    fresh = make_resolver(w->services.loop, snapshot_settings(w->snapshot), &error);
+    if (fresh != NULL) {
+        resolver_share_drop(&w->services.resolver);
+        w->services.resolver = fresh;
+    } else {
+        /* main made one with the same settings a moment ago; keep what works and say so. */
+        struct record *rec = record_new("warning", RECORD_ERROR, loop_wall());
+
+        record_cstr(rec, "subject", "resolver");
+        record_cstr(rec, "detail", buf_cstr(&error));
+        log_record(w->services.log, rec);
+    }
+    buf_clear(&error);
+    free(r);
+}
+
+void worker_reload(struct worker *w, struct snapshot *s, const int *listen_fds)
+{
+    size_t count = snapshot_settings(s)->listener_count;
+    struct reload *r = mem_zalloc(sizeof(*r) + count * sizeof(int));
+
+    r->worker = w;
+    r->snapshot = snapshot_hold(s);
+    memcpy(r->fds, listen_fds, count * sizeof(int));
+    (void)loop_post(w->services.loop, take_reload, r); /* false only after worker_join() */
+}
+
+struct shutdown {
+    struct worker *worker;
+    int64_t grace_ms;
+};
+
+static void take_shutdown(void *owner)
+{
+    struct shutdown *sd = owner;
+    struct worker *w = sd->worker;
+
+    w->ending = true;
+    close_gates(w);
+    timer_arm(w->grace, sd->grace_ms);
+    session_list_shutdown(&w->sessions);
+    maybe_done(w);
+    free(sd);
+}
+
+void worker_shutdown(struct worker *w, int64_t grace_ms)
+{
+    struct shutdown *sd = mem_zalloc(sizeof(*sd));
+
+    sd->worker = w;
+    sd->grace_ms = grace_ms;
+    (void)loop_post(w->services.loop, take_shutdown, sd);
+}
+
+void worker_join(struct worker **held)
+{
+    struct worker *w = *held;
+
+    *held = NULL;
+    if (w == NULL)
+        return;
+    (void)pthread_join(w->thread, NULL);
+    worker_free(w);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      worker - one thread with its own loop, resolver and sessions
+ *
+ * DESCRIPTION
+ *      A session never changes its worker.  main starts the workers, gives them new snapshots and tells them
+ *      to end; all calls here are main's, and reach the worker's thread as posts to its loop.
+ */
+#ifndef TLSMEND_RELAY_WORKER_H
+#define TLSMEND_RELAY_WORKER_H
+
+#include <stdatomic.h>
+
+#include "proxy/relay/snapshot.h"
+#include "proxy/store/log.h"
+
+struct worker;
+
+/* What all workers share. */
+struct worker_shared {
+    struct log *log;
+    atomic_uint sessions; /* of all workers: limits.sessions is one number */
+};
+
+struct worker_params {
+    struct worker_shared *shared;
+    unsigned index;
+    struct snapshot *snapshot; /* a hold is taken */
+    const int *listen_fds;     /* one per listener of the snapshot; taken over */
+};
+
+/* NULL with one line in *error; the sockets are closed then. */
+struct worker *worker_start(const struct worker_params *p, struct buf *error);
+/* The next transactions use `s`.  listen_fds as above; -1: that listener's socket is already there. */
+void worker_reload(struct worker *w, struct snapshot *s, const int *listen_fds);
+/* Stop accepting, let transactions end for at most `grace_ms`, then cut. Call again with 0 to cut now. */
+void worker_shutdown(struct worker *w, int64_t grace_ms);
+/* Wait for the end of the thread, free. */
+void worker_join(struct worker **w);
+
+/* The resolver as the settings ask for it, for a test before anything depends on it. */
+bool worker_check_resolver(const struct settings *set, struct buf *error);
+
+#endif
