@@ -188,10 +188,11 @@ void attempt_log(struct log *log, const struct attempt *a)
     record_int(r, "port", a->addr.port);
     if (a->host->preference >= 0)
         record_int(r, "preference", a->host->preference);
-    record_cstr(r, "route", a->dest->is_route     ? "config"
-                            : a->dest->is_literal ? "literal"
-                            : a->dest->implicit_mx ? "implicit-mx"
-                                                   : "mx");
+    record_cstr(r, "route",
+                a->dest->is_route      ? "config"
+                : a->dest->is_literal  ? "literal"
+                : a->dest->implicit_mx ? "implicit-mx"
+                                       : "mx");
     record_bool(r, "dnssec", a->host->mx_secure && a->host->addr_secure);
     put_demand(r, &a->host->demand);
     put_negotiation(r, a);

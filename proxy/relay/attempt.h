@@ -4,8 +4,8 @@
  *      attempt - the record of trying one MX address: one session, one log line (C-OPS-04)
  *
  * DESCRIPTION
- *      Gathers facts while an upstream lives; attempt_log() turns them into the "attempt" record of docs/log.md,
- *      exactly once.  result_log() makes the "result" record of one recipient.
+ *      Gathers facts while an upstream lives; attempt_log() turns them into the "attempt" record of
+ * docs/log.md, exactly once.  result_log() makes the "result" record of one recipient.
  */
 #ifndef TLSMEND_RELAY_ATTEMPT_H
 #define TLSMEND_RELAY_ATTEMPT_H
@@ -17,22 +17,22 @@
 #include "proxy/store/log.h"
 
 struct attempt {
-    const struct envelope *envelope;   /* lent */
-    const struct destination *dest;    /* lent */
+    const struct envelope *envelope; /* lent */
+    const struct destination *dest;  /* lent */
     const struct destination_host *host;
     struct addr addr;
     char leg_id[ENVELOPE_ID_MAX], id[ENVELOPE_ID_MAX];
-    bool downgraded;                   /* a second try in clear after a failed handshake (level may) */
-    bool handshake;                    /* one was tried: `tls` holds its facts */
-    const struct tls_facts *tls;       /* lent by the upstream */
+    bool downgraded;             /* a second try in clear after a failed handshake (level may) */
+    bool handshake;              /* one was tried: `tls` holds its facts */
+    const struct tls_facts *tls; /* lent by the upstream */
     const struct outbound_facts *smtp; /* lent by the upstream; NULL before the connection */
 
     /* How it ended.  A stage is where it ended; FINAL with reason OK is a delivery. */
     enum stage stage;
     enum reason reason;
     char detail[320];
-    struct reply reply;                /* the MX's last word about it; code 0: none */
-    const char *outcome;               /* "delivered", "refused", "failed", "abandoned" */
+    struct reply reply;  /* the MX's last word about it; code 0: none */
+    const char *outcome; /* "delivered", "refused", "failed", "abandoned" */
 
     /* Milliseconds; -1: not come so far. */
     int64_t t_connect, t_greeting, t_tls, t_mail, t_data, t_final;
@@ -53,16 +53,16 @@ enum result_status {
 struct result {
     const struct envelope *envelope;
     const char *leg_id;
-    const char *recipient;             /* path */
+    const char *recipient; /* path */
     const char *domain;
     enum result_status status;
-    enum reason reason;                /* OK for a delivery, mx-replied for the MX's own refusal */
-    const struct reply *reply;         /* what the client heard about it; NULL: nothing */
-    const char *mx;                    /* "" if none decided */
+    enum reason reason;        /* OK for a delivery, mx-replied for the MX's own refusal */
+    const struct reply *reply; /* what the client heard about it; NULL: nothing */
+    const char *mx;            /* "" if none decided */
     const char *address;
-    const char *tls;                   /* "TLSv1.3", "clear", "" */
-    const char *demand;                /* level, "" if unknown */
-    int64_t delay_ms;                  /* from RCPT to the answer that decided */
+    const char *tls;    /* "TLSv1.3", "clear", "" */
+    const char *demand; /* level, "" if unknown */
+    int64_t delay_ms;   /* from RCPT to the answer that decided */
 };
 void result_log(struct log *log, const struct result *r);
 /* By code and reason. */

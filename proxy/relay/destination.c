@@ -263,8 +263,8 @@ struct destination_query *destination_find(struct services *sv, struct snapshot 
     d->reason = REASON_OK;
     d->is_literal = recipient->is_literal;
     if (d->is_literal) {
-        size_t n = recipient->domain.n < sizeof(d->domain) ? recipient->domain.n
-                                                           : sizeof(d->domain) - 1;
+        size_t n =
+            recipient->domain.n < sizeof(d->domain) ? recipient->domain.n : sizeof(d->domain) - 1;
         memcpy(d->domain, recipient->domain.p, n);
     } else {
         /* The inbound machine let only host names pass. */

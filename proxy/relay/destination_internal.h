@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by destination.c (the look-ups) and destination_make.c (the pure rest: from answers to targets). */
+/* Shared by destination.c (the look-ups) and destination_make.c (the pure rest: from answers to
+ * targets). */
 #ifndef TLSMEND_RELAY_DESTINATION_INTERNAL_H
 #define TLSMEND_RELAY_DESTINATION_INTERNAL_H
 

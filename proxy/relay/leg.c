@@ -112,8 +112,8 @@ void leg_die_of_reason(struct leg *l, enum reason why, const char *detail)
 
 /* ---- replies of the MX ---- */
 
-/* The MX's refusal as the client hears it.  TLS that the MX demands in a clear session is our trouble,
- * not the mail's: temporary (C-TLS-11). */
+/* The MX's refusal as the client hears it.  TLS that the MX demands in a clear session is our
+ * trouble, not the mail's: temporary (C-TLS-11). */
 static enum reason refusal_reason(struct leg *l, const struct reply *reply)
 {
     bool clear = strcmp(upstream_tls_name(l->upstream), "clear") == 0;
@@ -123,7 +123,8 @@ static enum reason refusal_reason(struct leg *l, const struct reply *reply)
     return clear && reply_is_tls_refusal(reply) ? REASON_TLS_REQUIRED_BY_MX : REASON_MX_REPLIED;
 }
 
-/* The MX answered about this mail: note it in the attempt, and give the reply that the client hears. */
+/* The MX answered about this mail: note it in the attempt, and give the reply that the client
+ * hears. */
 static enum reason take_refusal(struct leg *l, enum stage stage, const struct reply *reply,
                                 struct reply *out)
 {
@@ -150,8 +151,8 @@ static enum reason take_refusal(struct leg *l, enum stage stage, const struct re
 
 static void on_mail_reply(struct leg *l, const struct reply *reply)
 {
-    struct verdict v = verdict_decide(STAGE_MAIL, outcome_of_reply(reply->code), leg_level(l),
-                                      l->accepted > 0);
+    struct verdict v =
+        verdict_decide(STAGE_MAIL, outcome_of_reply(reply->code), leg_level(l), l->accepted > 0);
     struct reply heard;
     enum reason why;
 
@@ -451,7 +452,8 @@ void leg_abandon(struct leg *l, enum reason why)
     l->last_reason = why;
     timer_disarm(l->budget);
     destination_cancel(&l->query);
-    /* Before the body a polite QUIT; in it only the cut says that there is no message (C-OUT-07). */
+    /* Before the body a polite QUIT; in it only the cut says that there is no message (C-OUT-07).
+     */
     if (l->phase == LEG_ENVELOPE && l->unanswered == 0)
         upstream_finish(&l->upstream);
     else

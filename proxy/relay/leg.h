@@ -4,12 +4,12 @@
  *      leg - the part of a transaction that goes to one destination
  *
  * DESCRIPTION
- *      Finds the destination, tries its addresses in order as policy/verdict says, sends the envelope, gives
- *      every recipient its answer, then carries the body and the final reply (C-OUT-06, C-OUT-07,
- *      C-OUT-11).  Each recipient waits at most timeouts.recipient_budget.
+ *      Finds the destination, tries its addresses in order as policy/verdict says, sends the
+ * envelope, gives every recipient its answer, then carries the body and the final reply (C-OUT-06,
+ * C-OUT-07, C-OUT-11).  Each recipient waits at most timeouts.recipient_budget.
  *
- *      A leg that can do nothing more (no host left, MAIL refused, connection lost) is dead: it answers all
- *      that is asked of it with what killed it, and takes the body without passing it on.
+ *      A leg that can do nothing more (no host left, MAIL refused, connection lost) is dead: it
+ * answers all that is asked of it with what killed it, and takes the body without passing it on.
  *
  *      Calls go down, events come up, never inside a call.
  */
@@ -45,7 +45,8 @@ void leg_data(struct leg *l);
 void leg_body(struct leg *l, struct slice content);
 bool leg_has_room(const struct leg *l);
 void leg_end(struct leg *l);
-/* The leg is dropped without the final dot; `why` goes into the record of an attempt that was fine so far. */
+/* The leg is dropped without the final dot; `why` goes into the record of an attempt that was fine
+ * so far. */
 void leg_abandon(struct leg *l, enum reason why);
 const char *leg_id(const struct leg *l);
 const char *leg_domain(const struct leg *l);

@@ -18,7 +18,7 @@ enum leg_phase {
     LEG_DATA,
     LEG_BODY,
     LEG_FINAL,
-    LEG_DEAD,     /* last_reply and last_reason say why, or that all is well */
+    LEG_DEAD, /* last_reply and last_reason say why, or that all is well */
 };
 
 enum recipient_state {
@@ -49,18 +49,18 @@ struct leg {
     enum leg_phase phase;
     struct destination_query *query;
     struct destination *dest;
-    size_t target;       /* the one being tried */
+    size_t target; /* the one being tried */
     unsigned attempts;
-    bool plaintext;      /* the present attempt is the one in clear */
+    bool plaintext; /* the present attempt is the one in clear */
     struct upstream *upstream;
 
     struct leg_recipient_state *recipients;
     size_t recipient_count;
-    size_t *sent;        /* index at the upstream -> recipients[] */
+    size_t *sent; /* index at the upstream -> recipients[] */
     size_t sent_count;
     unsigned unanswered, accepted;
     struct timer *budget;
-    mono_ms deadline;    /* of the recipient that waits longest; 0: nobody waits */
+    mono_ms deadline; /* of the recipient that waits longest; 0: nobody waits */
 
     struct failure kept; /* of the hosts tried; code 0: none */
     struct reply kept_reply;

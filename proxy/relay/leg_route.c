@@ -37,8 +37,8 @@ void leg_reason_reply(const struct leg *l, enum reason why, const char *detail, 
     reason_reply(why, slice_str(subject), detail[0] != '\0' ? slice_str(detail) : SLICE_NONE, out);
 }
 
-/* The reply that the client would get if this failure decided: the MX's own words where it refused the
- * session or the mail (docs/policy.md, "Which answer the client hears"), else ours. */
+/* The reply that the client would get if this failure decided: the MX's own words where it refused
+ * the session or the mail (docs/policy.md, "Which answer the client hears"), else ours. */
 static int failure_reply(const struct leg *l, enum stage stage, enum reason why,
                          const struct reply *reply, const char *detail, struct reply *out)
 {
@@ -156,13 +156,14 @@ static void leg_on_ready(void *owner)
             leg_send_recipient(l, i);
 }
 
-/* The upstream is dead.  Before a recipient was accepted another host may do; afterwards the leg is lost. */
+/* The upstream is dead.  Before a recipient was accepted another host may do; afterwards the leg is
+ * lost. */
 static void leg_on_failed(void *owner, const struct upstream_failure *f)
 {
     struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
     int code = f->reply != NULL ? f->reply->code : 0;
-    struct verdict v = verdict_decide(f->stage, outcome_of_reason(f->reason, code), leg_level(l),
-                                      l->accepted > 0);
+    struct verdict v =
+        verdict_decide(f->stage, outcome_of_reason(f->reason, code), leg_level(l), l->accepted > 0);
     bool may_move = l->phase <= LEG_ENVELOPE && l->accepted == 0 && l->unanswered > 0;
 
     if (may_move && v.step == VERDICT_PLAINTEXT && !l->plaintext) {

@@ -4,7 +4,8 @@
  *      notify - tell the service manager (sd_notify protocol, without libsystemd)
  *
  * DESCRIPTION
- *      Sends "READY=1", "RELOADING=1", "STOPPING=1" to $NOTIFY_SOCKET; does nothing where that is not set.
+ *      Sends "READY=1", "RELOADING=1", "STOPPING=1" to $NOTIFY_SOCKET; does nothing where that is
+ * not set.
  */
 #ifndef TLSMEND_RELAY_NOTIFY_H
 #define TLSMEND_RELAY_NOTIFY_H

@@ -4,8 +4,8 @@
  *      privileges - from root to the user that tlsmend runs as
  *
  * DESCRIPTION
- *      Root is needed only to bind; everything after that happens as `user`.  Main thread, before other
- *      threads exist.
+ *      Root is needed only to bind; everything after that happens as `user`.  Main thread, before
+ * other threads exist.
  */
 #ifndef TLSMEND_RELAY_PRIVILEGES_H
 #define TLSMEND_RELAY_PRIVILEGES_H
@@ -13,8 +13,8 @@
 #include "proxy/base/buf.h"
 
 /*
- * As root: become `user` with its groups, for good.  Otherwise nothing happens.  A user that was not
- * `chosen` by the administrator and does not exist falls back to "nobody", which *note says.
+ * As root: become `user` with its groups, for good.  Otherwise nothing happens.  A user that was
+ * not `chosen` by the administrator and does not exist falls back to "nobody", which *note says.
  * False with one line in *note on failure.
  */
 bool privileges_drop(const char *user, bool chosen, struct buf *note);

@@ -4,9 +4,9 @@
  *      services - what a worker lends to its sessions
  *
  * DESCRIPTION
- *      The loop, the resolver, the log and the small memory of one worker.  Handed down by pointer from
- *      worker to session, transaction, leg and upstream; one thread.  The resolver sits in a share, since a
- *      reload may replace it while look-ups of the old one are still under way.
+ *      The loop, the resolver, the log and the small memory of one worker.  Handed down by pointer
+ * from worker to session, transaction, leg and upstream; one thread.  The resolver sits in a share,
+ * since a reload may replace it while look-ups of the old one are still under way.
  */
 #ifndef TLSMEND_RELAY_SERVICES_H
 #define TLSMEND_RELAY_SERVICES_H
@@ -29,12 +29,14 @@ struct services {
     struct loop *loop;
     struct resolver_share *resolver;
     struct log *log;
-    uint64_t seed;             /* for the shuffle of equal MX hosts; changes with each use */
-    mono_ms ip6_broken_until;  /* C-MX-10: no IPv6 first before that */
-    struct upstream *leaving;  /* upstreams that say QUIT without an owner (upstream.c keeps the list) */
+    uint64_t seed;            /* for the shuffle of equal MX hosts; changes with each use */
+    mono_ms ip6_broken_until; /* C-MX-10: no IPv6 first before that */
+    struct upstream
+        *leaving; /* upstreams that say QUIT without an owner (upstream.c keeps the list) */
 };
 
-/* A connection over IPv6 could not be made at all (no route, no answer): IPv4 goes first for a while. */
+/* A connection over IPv6 could not be made at all (no route, no answer): IPv4 goes first for a
+ * while. */
 #define IP6_BROKEN_MS (10 * 60 * 1000)
 void services_ip6_failed(struct services *sv);
 void services_ip6_worked(struct services *sv);

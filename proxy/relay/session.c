@@ -33,9 +33,9 @@ struct session {
     unsigned transactions;
     mono_ms started;
     bool pumping, again;
-    bool ended;         /* the client closed its side */
+    bool ended; /* the client closed its side */
     bool shutting_down, closing, dying;
-    const char *end;    /* for the record */
+    const char *end; /* for the record */
 };
 
 static void session_pump(struct session *s);
@@ -186,8 +186,8 @@ static bool take_event(struct session *s, enum inbound_event ev, const struct in
         transaction_body(s->transaction, what->content);
         break;
     case INBOUND_BODY_BAD:
-        transaction_body_refused(s->transaction, what->too_big ? REASON_SIZE_EXCEEDED
-                                                               : REASON_BARE_NEWLINE);
+        transaction_body_refused(s->transaction,
+                                 what->too_big ? REASON_SIZE_EXCEEDED : REASON_BARE_NEWLINE);
         break;
     case INBOUND_BODY_END:
         transaction_end(s->transaction, what->slot);
@@ -249,8 +249,8 @@ static enum inbound_event feed(struct session *s)
 
 static void after_feed(struct session *s, enum inbound_event ev)
 {
-    bool blocked = s->transaction != NULL && inbound_in_body(s->in) &&
-                   !transaction_has_room(s->transaction);
+    bool blocked =
+        s->transaction != NULL && inbound_in_body(s->in) && !transaction_has_room(s->transaction);
 
     flush(s);
     if (s->shutting_down && s->transaction == NULL && inbound_shutdown(s->in)) {
@@ -309,7 +309,8 @@ static void on_ended(void *owner, enum stream_end how, const char *detail)
     if (s->dying || how == STREAM_CLOSED)
         return; /* it may have closed its sending side only: what was asked is still answered */
     if (s->transaction != NULL && transaction_awaits_final(s->transaction))
-        stream_close(&s->stream); /* nobody hears it, but the record tells what became of the mail */
+        stream_close(
+            &s->stream); /* nobody hears it, but the record tells what became of the mail */
     else
         session_close(s, "lost", REASON_CLIENT_LOST);
 }
@@ -350,8 +351,8 @@ struct session *session_new(const struct session_params *p, const struct session
         .recipients_max = (unsigned)set->limits.recipients,
         .errors_max = (unsigned)set->limits.errors,
         .message_size = (uint64_t)set->limits.message_size,
-        .data_mode = p->listener->bare_newlines == BARE_NEWLINES_REJECT ? DATA_REJECT
-                                                                        : DATA_NORMALISE,
+        .data_mode =
+            p->listener->bare_newlines == BARE_NEWLINES_REJECT ? DATA_REJECT : DATA_NORMALISE,
     };
 
     s->magic = SESSION_MAGIC;

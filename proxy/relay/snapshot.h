@@ -4,9 +4,9 @@
  *      snapshot - settings and everything that is loaded because of them
  *
  * DESCRIPTION
- *      The settings, the trust stores (the general one, and one per destination with a ca_file), the TLS context
- *      and our own addresses, made together or not at all: a reload that fails changes nothing.
- *      Constant once made; shared between threads by counted holds.  A transaction ends on the
+ *      The settings, the trust stores (the general one, and one per destination with a ca_file),
+ * the TLS context and our own addresses, made together or not at all: a reload that fails changes
+ * nothing. Constant once made; shared between threads by counted holds.  A transaction ends on the
  *      snapshot it began with.
  */
 #ifndef TLSMEND_RELAY_SNAPSHOT_H
@@ -18,8 +18,8 @@
 
 struct snapshot;
 
-/* Takes the caller's hold of `settings` over, also on failure.  `own` are the addresses that the listeners are
- * bound to (for the loop check).  NULL with one line in *error. */
+/* Takes the caller's hold of `settings` over, also on failure.  `own` are the addresses that the
+ * listeners are bound to (for the loop check).  NULL with one line in *error. */
 struct snapshot *snapshot_new(struct settings *settings, const struct addr *own, size_t own_count,
                               struct buf *error);
 /* The same settings with trust stores loaded anew (the file changed). */

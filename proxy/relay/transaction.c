@@ -18,7 +18,7 @@ struct recipient {
     char domain[DOMAIN_MAX + 3];
     bool answered, accepted, ours; /* ours: answered here, no leg */
     enum reason reason;
-    struct reply reply;            /* cut: for the record only */
+    struct reply reply; /* cut: for the record only */
     char mx[256], address[ADDR_TEXT_MAX], tls[16], demand[16];
     mono_ms asked, decided;
 };
@@ -35,7 +35,7 @@ struct transaction {
     struct leg *leg; /* the legs: one in this version */
     struct recipient *recipients;
     size_t count;
-    bool refused;    /* transaction_body_refused() */
+    bool refused; /* transaction_body_refused() */
     enum reason refused_why;
     unsigned data_slot, end_slot;
     bool awaits_final, ended, freed;
@@ -190,8 +190,7 @@ struct transaction *transaction_new(const struct transaction_params *p,
     t->owner = owner;
     t->profile = p->profile;
     (void)snprintf(e->session_id, sizeof(e->session_id), "%s", p->session_id);
-    (void)snprintf(e->transaction_id, sizeof(e->transaction_id), "%s-%u", p->session_id,
-                   p->number);
+    (void)snprintf(e->transaction_id, sizeof(e->transaction_id), "%s-%u", p->session_id, p->number);
     (void)snprintf(e->client, sizeof(e->client), "%s", p->client);
     (void)snprintf(e->queue_id, sizeof(e->queue_id), "%s", p->xforward->ident);
     e->sender = slice_dup(p->sender->path);
@@ -210,8 +209,8 @@ void transaction_recipient(struct transaction *t, unsigned slot, const struct ma
 {
     struct recipient *r;
     char normal[DOMAIN_MAX + 1];
-    size_t n = recipient->domain.n < sizeof(r->domain) ? recipient->domain.n
-                                                       : sizeof(r->domain) - 1;
+    size_t n =
+        recipient->domain.n < sizeof(r->domain) ? recipient->domain.n : sizeof(r->domain) - 1;
 
     t->recipients = mem_resize(t->recipients, t->count + 1, sizeof(*t->recipients));
     r = &t->recipients[t->count++];
@@ -222,8 +221,7 @@ void transaction_recipient(struct transaction *t, unsigned slot, const struct ma
     if (n > 0)
         memcpy(r->domain, recipient->domain.p, n);
     reply_init(&r->reply);
-    if (n == 0 ||
-        (!recipient->is_literal && !domain_normalise(recipient->domain, normal))) {
+    if (n == 0 || (!recipient->is_literal && !domain_normalise(recipient->domain, normal))) {
         refuse_here(t, r, REASON_NO_DOMAIN, r->path);
         return;
     }

@@ -4,12 +4,12 @@
  *      transaction - MAIL to final reply: the envelope, its legs, and one honest answer
  *
  * DESCRIPTION
- *      Gives every recipient to the leg of its destination and every answer back to the session.  In this
- *      version a transaction has one leg: a recipient of another domain is answered 451 4.3.2
+ *      Gives every recipient to the leg of its destination and every answer back to the session. In
+ * this version a transaction has one leg: a recipient of another domain is answered 451 4.3.2
  *      (other-destination), so the client sends it again by itself.
  *
- *      One result record per recipient is logged, when the transaction ends: by then the client's queue id is
- *      known (C-LEG-02, C-OPS-04).
+ *      One result record per recipient is logged, when the transaction ends: by then the client's
+ * queue id is known (C-LEG-02, C-OPS-04).
  *
  *      Events never come inside a call.
  */
@@ -30,7 +30,7 @@ struct transaction_params {
     struct snapshot *snapshot;
     const char *session_id;
     unsigned number;
-    const char *client;          /* address text */
+    const char *client; /* address text */
     const struct xforward *xforward;
     bool esmtp;
     enum client_profile profile;
@@ -43,7 +43,8 @@ struct transaction *transaction_new(const struct transaction_params *p,
 void transaction_recipient(struct transaction *t, unsigned slot, const struct mailbox *recipient);
 void transaction_data(struct transaction *t, unsigned slot);
 void transaction_body(struct transaction *t, struct slice content);
-/* The message is refused from here on (bare newline, too large): the legs are dropped without the dot. */
+/* The message is refused from here on (bare newline, too large): the legs are dropped without the
+ * dot. */
 void transaction_body_refused(struct transaction *t, enum reason why);
 void transaction_end(struct transaction *t, unsigned slot);
 bool transaction_has_room(const struct transaction *t);

@@ -4,10 +4,10 @@
  *      upstream - one connection to one MX address: the I/O shell around dialog/outbound
  *
  * DESCRIPTION
- *      Connects, feeds the machine, makes the TLS handshake when the machine asks for it, keeps the deadlines,
- *      gathers the facts of the attempt.  It decides nothing: what a failure means is the leg's
- *      business (policy/verdict).  Calls go down, events come up; an event never comes inside a call.
- *      After `failed` the upstream is dead: the owner closes it.
+ *      Connects, feeds the machine, makes the TLS handshake when the machine asks for it, keeps the
+ * deadlines, gathers the facts of the attempt.  It decides nothing: what a failure means is the
+ * leg's business (policy/verdict).  Calls go down, events come up; an event never comes inside a
+ * call. After `failed` the upstream is dead: the owner closes it.
  *
  *      Exactly one attempt record is logged per upstream: when it is closed or finished (C-OPS-04).
  */
@@ -22,15 +22,15 @@
 
 struct upstream;
 
-struct upstream_params {                   /* read during upstream_open(); what it points to is lent */
+struct upstream_params { /* read during upstream_open(); what it points to is lent */
     struct services *services;
-    const struct destination *dest;        /* must outlive the upstream */
+    const struct destination *dest; /* must outlive the upstream */
     const struct mx_target *target;
-    const struct envelope *envelope;       /* must outlive the upstream */
+    const struct envelope *envelope; /* must outlive the upstream */
     const char *leg_id;
-    unsigned number;                       /* of the attempt, for its id */
-    bool plaintext;                        /* the try in clear after a failed handshake */
-    mono_ms deadline;                      /* the recipient's budget ends then */
+    unsigned number;  /* of the attempt, for its id */
+    bool plaintext;   /* the try in clear after a failed handshake */
+    mono_ms deadline; /* the recipient's budget ends then */
 };
 
 struct upstream_failure {
@@ -50,10 +50,11 @@ struct upstream_events {
 
 struct upstream *upstream_open(const struct upstream_params *p, const struct upstream_events *on,
                                void *owner);
-void upstream_mail(struct upstream *u);                      /* the envelope's sender */
+void upstream_mail(struct upstream *u); /* the envelope's sender */
 void upstream_rcpt(struct upstream *u, struct slice path);
 void upstream_data(struct upstream *u);
-void upstream_body(struct upstream *u, struct slice content); /* any size; look at the room before */
+void upstream_body(struct upstream *u,
+                   struct slice content); /* any size; look at the room before */
 void upstream_end(struct upstream *u);
 bool upstream_has_room(const struct upstream *u);
 /* A new recipient waits: its budget is the later one. */
@@ -63,7 +64,8 @@ void upstream_budget(struct upstream *u, mono_ms deadline);
 struct attempt *upstream_attempt(struct upstream *u);
 const char *upstream_tls_name(const struct upstream *u); /* "TLSv1.3" or "clear" */
 
-/* Log the attempt, say QUIT and close in the background.  The envelope and destination are not used after. */
+/* Log the attempt, say QUIT and close in the background.  The envelope and destination are not used
+ * after. */
 void upstream_finish(struct upstream **u);
 /* The worker ends: cut those that are still saying QUIT. */
 void upstream_cut_leaving(struct services *sv);

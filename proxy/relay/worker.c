@@ -92,7 +92,8 @@ static bool overloaded(void *owner)
     return atomic_load(&w->shared->sessions) > session_limit(w);
 }
 
-/* Beyond the limit clients are still greeted and told 451 at MAIL; this far beyond it they must wait. */
+/* Beyond the limit clients are still greeted and told 451 at MAIL; this far beyond it they must
+ * wait. */
 static bool too_many_to_greet(struct worker *w)
 {
     unsigned limit = session_limit(w);
@@ -230,8 +231,7 @@ static void set_gates(struct worker *w, struct snapshot *s, const int *fds)
         if (fds[i] >= 0) {
             gates[i] = mem_zalloc(sizeof(*gates[i]));
             gates[i]->worker = w;
-            gates[i]->acceptor =
-                acceptor_new(w->services.loop, fds[i], &acceptor_events, gates[i]);
+            gates[i]->acceptor = acceptor_new(w->services.loop, fds[i], &acceptor_events, gates[i]);
             acceptor_pause(gates[i]->acceptor, w->paused);
         }
         for (size_t k = 0; fds[i] < 0 && k < w->gate_count; k++) {

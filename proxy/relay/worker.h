@@ -4,8 +4,8 @@
  *      worker - one thread with its own loop, resolver and sessions
  *
  * DESCRIPTION
- *      A session never changes its worker.  main starts the workers, gives them new snapshots and tells them
- *      to end; all calls here are main's, and reach the worker's thread as posts to its loop.
+ *      A session never changes its worker.  main starts the workers, gives them new snapshots and
+ * tells them to end; all calls here are main's, and reach the worker's thread as posts to its loop.
  */
 #ifndef TLSMEND_RELAY_WORKER_H
 #define TLSMEND_RELAY_WORKER_H
@@ -32,9 +32,11 @@ struct worker_params {
 
 /* NULL with one line in *error; the sockets are closed then. */
 struct worker *worker_start(const struct worker_params *p, struct buf *error);
-/* The next transactions use `s`.  listen_fds as above; -1: that listener's socket is already there. */
+/* The next transactions use `s`.  listen_fds as above; -1: that listener's socket is already there.
+ */
 void worker_reload(struct worker *w, struct snapshot *s, const int *listen_fds);
-/* Stop accepting, let transactions end for at most `grace_ms`, then cut. Call again with 0 to cut now. */
+/* Stop accepting, let transactions end for at most `grace_ms`, then cut. Call again with 0 to cut
+ * now. */
 void worker_shutdown(struct worker *w, int64_t grace_ms);
 /* Wait for the end of the thread, free. */
 void worker_join(struct worker **w);

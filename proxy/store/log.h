@@ -4,14 +4,13 @@
  *      log - the sinks of the records, and the thread that writes them
  *
  * DESCRIPTION
- *      log_record() renders and queues; the store thread writes, in batches, so that no disk wait is ever
- *      inside a session.  The queue is bounded (LOG_QUEUE_MAX bytes per sink): when a sink is slower, records are
- *      dropped, counted, and the count is written as a "log-dropped" record as soon as the sink
- *      takes lines again; mail goes on (C-OPS-03).  Writing to stderr before log_start() is immediate.
- *      Sinks: stderr (text on a terminal, JSON else, unless the format says), file (append, mode 0640, reopened on
- *      log_reopen()), syslog (datagrams to /dev/log, RFC 3164 form with the JSON as message; severity
- *      mapped), which journald reads too.
- *      log_record() may be called by any thread.
+ *      log_record() renders and queues; the store thread writes, in batches, so that no disk wait
+ * is ever inside a session.  The queue is bounded (LOG_QUEUE_MAX bytes per sink): when a sink is
+ * slower, records are dropped, counted, and the count is written as a "log-dropped" record as soon
+ * as the sink takes lines again; mail goes on (C-OPS-03).  Writing to stderr before log_start() is
+ * immediate. Sinks: stderr (text on a terminal, JSON else, unless the format says), file (append,
+ * mode 0640, reopened on log_reopen()), syslog (datagrams to /dev/log, RFC 3164 form with the JSON
+ * as message; severity mapped), which journald reads too. log_record() may be called by any thread.
  */
 #ifndef TLSMEND_STORE_LOG_H
 #define TLSMEND_STORE_LOG_H
@@ -35,12 +34,12 @@ struct log;
 
 /* Opens the sinks; NULL with one line per trouble in *errors when one cannot be opened. */
 struct log *log_new(const struct log_sink *sinks, size_t count, struct buf *errors);
-bool log_start(struct log *l);      /* starts the thread; after privileges were dropped */
+bool log_start(struct log *l); /* starts the thread; after privileges were dropped */
 /* Replace the sinks (reload): all or nothing; queued lines go to the old ones first. */
 bool log_configure(struct log *l, const struct log_sink *sinks, size_t count, struct buf *errors);
-void log_reopen(struct log *l);     /* SIGUSR1 */
+void log_reopen(struct log *l);                   /* SIGUSR1 */
 void log_record(struct log *l, struct record *r); /* takes the record over */
-void log_stop(struct log **l);      /* writes what is queued (at most 5 s), ends the thread, frees */
+void log_stop(struct log **l); /* writes what is queued (at most 5 s), ends the thread, frees */
 unsigned long long log_dropped(const struct log *l);
 
 #endif
