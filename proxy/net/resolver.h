@@ -4,8 +4,8 @@
  *      resolver - asynchronous DNS with DNSSEC state (libunbound), one per worker
  *
  * DESCRIPTION
- *      A question that is already under way is shared by all who ask it.  Each question has a time limit
- *      of its own.  Answers are constant, counted, and carry their DNSSEC state; NODATA, NXDOMAIN
+ *      A question that is already under way is shared by all who ask it.  Each who asks has a time limit
+ *      of his own.  Answers are constant, counted, and carry their DNSSEC state; NODATA, NXDOMAIN
  *      and failure are told apart and never mixed up (C-MX-03).  CNAMEs are followed (at most 8; C-MX-07).
  *      libunbound keeps the cache.  Called by the worker's thread only; `done` comes from the loop, never
  *      inside dns_ask().
@@ -56,7 +56,7 @@ struct resolver_params {
     const struct dns_stub *stubs;
     size_t stub_count;
     const char *trust_anchor;    /* "" : no validation, secure is never true */
-    int64_t timeout;             /* ms */
+    int64_t timeout;             /* ms, for each who asks */
 };
 
 struct dns_stub {
@@ -67,7 +67,8 @@ struct dns_stub {
 typedef void dns_done_fn(void *owner, const struct dns_answer *a);
 
 struct resolver *resolver_new(struct loop *l, const struct resolver_params *p, struct buf *error);
-void resolver_free(struct resolver **r); /* cancels everything, no `done` is called */
+/* Cancels everything, no `done` is called; the handles still want their dns_cancel(). */
+void resolver_free(struct resolver **r);
 
 /* The handle is yours until `done` was called or dns_cancel(); never NULL. */
 struct dns_query *dns_ask(struct resolver *r, const char *name, enum dns_type type,
