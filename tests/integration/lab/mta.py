@@ -33,7 +33,11 @@ class Server:
 
     def begin(self, argv, address, port, env=None):
         self.tree.start(argv, env)
-        wait_for_port(self._ns, address, port, self.tree.process)
+        try:
+            wait_for_port(self._ns, address, port, self.tree.process)
+        except AssertionError:
+            self.stop()
+            raise
 
     @property
     def pid(self):

@@ -95,7 +95,11 @@ class Tlsmend:
     def start(self):
         self._process = Process("tlsmend", [str(program()), "run", "-c", str(self.config_path)],
                                 self.directory / "stderr.log", ns=self._lab.net.client, env=_SANITIZERS)
-        wait_for_port(self._lab.net.client, *self.listener, self._process)
+        try:
+            wait_for_port(self._lab.net.client, *self.listener, self._process)
+        except AssertionError:
+            self.kill()
+            raise
         return self
 
     @property

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's OpenSMTPD, as MX and as legacy client."""
+
+from .mta import INBOX, SUBMIT_PORT, LegacyClient, MxServer, Queued
+from .tree import UID
+
+
+class _OpenSmtpd:
+    package = "opensmtpd"
+
+    def command(self):
+        return ["/usr/sbin/smtpd", "-d", "-v"]
+
+    def write_configuration(self, text):
+        self.tree.mkdir("/var/lib/opensmtpd/empty")
+        self.tree.mkdir("/var/spool/smtpd", mode=0o711)
+        self.tree.write("/etc/smtpd.conf", text)
+
+
+class OpenSmtpdMx(_OpenSmtpd, MxServer):
+    """OpenSMTPD as a modern MX: the backport, since Debian 12's own cannot serve TLS."""
+
+    package = "opensmtpd-new"
+
+    def configure(self):
+        self.tree.write("/etc/lab-cert.pem", self.chain.path.read_bytes())
+        self.tree.write("/etc/lab-key.pem", self.chain.key_path.read_bytes(), 0o600)
+        # Its own configuration knows no TLS versions; OpenSSL's does.
+        self.tree.write("/etc/ssl/openssl.cnf", f"""
+openssl_conf = lab
+[lab]
+ssl_conf = lab_ssl
+[lab_ssl]
+system_default = lab_tls
+[lab_tls]
+MinProtocol = TLSv{self.versions[0]}
+MaxProtocol = TLSv{self.versions[1]}
+""")
+        listen = "".join(f'listen on {a} port 25 tls pki lab hostname {self.hostname} '
+                         'filter { "no", "busy" }\n' for a in self.addresses)
+        self.write_configuration(f"""
+pki lab cert "/etc/lab-cert.pem"
+pki lab key "/etc/lab-key.pem"
+table everybody {{ "@" = "labmail" }}
+table refused {{ "^reject@" }}
+table busy_users {{ "^defer@" }}
+filter "no" phase rcpt-to match rcpt-to regex <refused> reject "550 5.1.1 no such user"
+filter "busy" phase rcpt-to match rcpt-to regex <busy_users> reject "450 4.2.0 mailbox busy"
+{listen}
+action "inbox" maildir "{INBOX}" virtual <everybody>
+match from any for any action "inbox"
+""")
+
+
+class OpenSmtpdClient(_OpenSmtpd, LegacyClient):
+    """OpenSMTPD that relays everything to tlsmend without TLS."""
+
+    def configure(self):
+        address, port = self.relay
+        self.write_configuration(f"""
+listen on 127.0.0.1 port {SUBMIT_PORT} hostname {self.hostname}
+action "relay" relay host smtp+notls://{address}:{port} helo {self.hostname}
+match from any for any action "relay"
+""")
+
+    def queue(self):
+        """`smtpctl show queue`: fields between bars, the last one the error."""
+        rows = [line.split("|") for line in self._smtpctl("show", "queue").splitlines()]
+        return [Queued(row[0], row[6], row[-1]) for row in rows if len(row) > 7]
+
+    def flush(self):
+        self._smtpctl("resume", "route", "all", check=False)   # a relay that failed rests for a while
+        for queued in self.queue():
+            self._smtpctl("schedule", queued.id, check=False)
+
+    def _smtpctl(self, *words, check=True):
+        # An installed smtpctl is setgid to this group.
+        group = f"--regid={UID['opensmtpq']}"
+        return self.tree.run(["setpriv", group, "--clear-groups", "smtpctl", *words], check)
