@@ -21,7 +21,7 @@ struct attempt {
     const struct destination *dest;  /* lent */
     const struct destination_host *host;
     struct addr addr;
-    char leg_id[ENVELOPE_ID_MAX], id[ENVELOPE_ID_MAX];
+    char leg_id[LEG_ID_MAX], id[ATTEMPT_ID_MAX];
     bool downgraded;             /* a second try in clear after a failed handshake (level may) */
     bool handshake;              /* one was tried: `tls` holds its facts */
     const struct tls_facts *tls; /* lent by the upstream */

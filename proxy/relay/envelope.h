@@ -13,11 +13,15 @@
 #include "proxy/smtp/command.h"
 #include "proxy/smtp/received.h"
 
-#define ENVELOPE_ID_MAX 64
+/* Each id is the one above it and a number: "69213f31-0-1a", "...-1", "...-1-1", "...-1-1-2". */
+#define SESSION_ID_MAX 32
+#define TRANSACTION_ID_MAX (SESSION_ID_MAX + 12)
+#define LEG_ID_MAX (TRANSACTION_ID_MAX + 12)
+#define ATTEMPT_ID_MAX (LEG_ID_MAX + 12)
 
 struct envelope {
-    char session_id[ENVELOPE_ID_MAX];
-    char transaction_id[ENVELOPE_ID_MAX];
+    char session_id[SESSION_ID_MAX];
+    char transaction_id[TRANSACTION_ID_MAX];
     char client[ADDR_TEXT_MAX];  /* address and port of the client */
     char queue_id[QUEUE_ID_MAX]; /* XFORWARD IDENT, else the first Received: header; "" unknown */
     char *sender;                /* path without <>; "" for the null sender */

@@ -42,7 +42,7 @@ struct leg {
     const struct envelope *envelope;
     struct leg_events on;
     void *owner;
-    char id[ENVELOPE_ID_MAX];
+    char id[LEG_ID_MAX];
     char domain[DOMAIN_MAX + 3];
     bool is_literal;
 

@@ -29,7 +29,7 @@ struct session {
     struct stream *stream; /* NULL: the client is gone */
     struct inbound *in;
     struct transaction *transaction;
-    char id[ENVELOPE_ID_MAX], client[ADDR_TEXT_MAX];
+    char id[SESSION_ID_MAX], client[ADDR_TEXT_MAX];
     unsigned transactions;
     mono_ms started;
     bool pumping, again;
