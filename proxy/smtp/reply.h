@@ -67,7 +67,7 @@ struct reply_parser {
     unsigned char state;
     int acc;
     bool later; /* not the first line */
-    size_t bytes, line_start;
+    size_t bytes;
     struct reply *into;
 };
 
