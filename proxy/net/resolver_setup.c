@@ -69,9 +69,19 @@ static bool set_options(struct ub_ctx *ctx, struct buf *error)
     return true;
 }
 
+/* A stub for the root answers everything: the servers of /etc/resolv.conf would go before it. */
+static bool has_root_stub(const struct resolver_params *p)
+{
+    for (size_t i = 0; i < p->stub_count; i++)
+        if (strcmp(p->stubs[i].zone, ".") == 0 || p->stubs[i].zone[0] == '\0')
+            return true;
+    return false;
+}
+
 static bool set_servers(struct ub_ctx *ctx, const struct resolver_params *p, struct buf *error)
 {
-    bool local = p->system && p->forward_count == 0; /* 127.0.0.53 and its kin */
+    bool system = p->system && p->forward_count == 0 && !has_root_stub(p);
+    bool local = system; /* 127.0.0.53 and its kin */
     char text[SERVER_TEXT_MAX];
 
     for (size_t i = 0; i < p->forward_count; i++) {
@@ -80,8 +90,7 @@ static bool set_servers(struct ub_ctx *ctx, const struct resolver_params *p, str
                    text))
             return false;
     }
-    if (p->forward_count == 0 && p->system &&
-        failed(error, ub_ctx_resolvconf(ctx, NULL), "cannot read", "/etc/resolv.conf"))
+    if (system && failed(error, ub_ctx_resolvconf(ctx, NULL), "cannot read", "/etc/resolv.conf"))
         return false;
     for (size_t i = 0; i < p->stub_count; i++) {
         local = local || addr_class(&p->stubs[i].server) == ADDR_LOOPBACK;

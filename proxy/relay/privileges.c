@@ -49,20 +49,18 @@ bool privileges_drop(const char *user, bool chosen, struct buf *note)
 
 void privileges_raise_files(unsigned long wanted, struct buf *note)
 {
-    struct rlimit r;
+    struct rlimit now, more;
 
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+    if (getrlimit(RLIMIT_NOFILE, &now) != 0)
         return;
-    if (r.rlim_max < wanted && geteuid() == 0)
-        r.rlim_max = wanted;
-    r.rlim_cur = r.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &r) != 0) {
-        (void)buf_addf(note, "the limit of open files could not be raised: %s\n", strerror(errno));
+    more.rlim_cur = more.rlim_max = now.rlim_max < wanted ? wanted : now.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &more) == 0)
         return;
-    }
-    if (r.rlim_cur < wanted)
-        (void)buf_addf(note,
-                       "limits.sessions would need %lu open files, the system allows %lu: raise "
-                       "LimitNOFILE or lower limits.sessions\n",
-                       wanted, (unsigned long)r.rlim_cur);
+    /* Not root, or a container that forbids it: what the hard limit gives has to do. */
+    now.rlim_cur = now.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &now);
+    (void)buf_addf(note,
+                   "limits.sessions would need %lu open files, the system allows %lu: raise "
+                   "LimitNOFILE or lower limits.sessions\n",
+                   wanted, (unsigned long)now.rlim_max);
 }

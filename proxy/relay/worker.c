@@ -177,7 +177,7 @@ static void on_accepted(void *owner, int fd, const struct addr *peer)
         turn_away(w, g, fd, peer);
         return;
     }
-    (void)snprintf(id, sizeof(id), "%08llx%x-%x",
+    (void)snprintf(id, sizeof(id), "%08llx-%x-%x",
                    (unsigned long long)(loop_wall() / 1000) & 0xffffffffu, w->index, ++w->counter);
     atomic_fetch_add(&w->shared->sessions, 1);
     (void)session_new(&p, &session_events, w);
