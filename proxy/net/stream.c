@@ -72,7 +72,7 @@ static void cut(struct stream *s)
 
 static bool take(struct stream *s, enum stream_pending which)
 {
-    bool is = !s->dying && (s->pending & which) != 0;
+    bool is = !s->dying && !s->finishing && (s->pending & which) != 0;
 
     if (is)
         s->pending &= ~(unsigned)which;
