@@ -88,14 +88,19 @@ static enum inbound_event body_bad(struct inbound *in, bool too_big, struct inbo
     return INBOUND_BODY_BAD;
 }
 
-static bool is_too_big(const struct inbound *in)
+/* Content bytes over the limit so far. */
+static size_t excess(const struct inbound *in)
 {
-    return in->params.message_size != 0 && in->decoder.content > in->params.message_size;
+    uint64_t limit = in->params.message_size;
+
+    return limit != 0 && in->decoder.content > limit ? (size_t)(in->decoder.content - limit) : 0;
 }
 
 static enum inbound_event feed_body(struct inbound *in, const char *bytes, size_t n, size_t *used,
                                     struct inbound_what *what)
 {
+    if (excess(in) > 0 && !in->body_bad)
+        return body_bad(in, true, what);
     while (*used < n) {
         struct slice content;
         size_t taken = 0;
@@ -109,9 +114,9 @@ static enum inbound_event feed_body(struct inbound *in, const char *bytes, size_
         case DATA_CONTENT:
             if (in->body_bad)
                 break;
-            if (is_too_big(in))
+            if (excess(in) >= content.n)
                 return body_bad(in, true, what);
-            what->content = content;
+            what->content = slice_first(content, content.n - excess(in));
             return INBOUND_BODY;
         case DATA_BAD:
             if (!in->body_bad)

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Transcripts of the client's side.  A script is a text of lines:
+ *   C: text    the client sends the text and CRLF
+ *   C. text    ... without CRLF
+ *   S: line    we say that line
+ *   O: event   the owner sees that event (consecutive BODY events are one)
+ * In texts \r \n \\ and \xHH stand for bytes.  All C parts form one stream, which is fed whole, byte by
+ * byte, and cut in two at every place, with a fresh machine each time: what the owner sees and what
+ * the client hears must be the same every time.  inbound_script.h tells how the owner answers.
+ */
+#include "tests/unit/dialog/inbound_script.h"
+
+static void unescape(struct buf *out, struct slice text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned byte = 0;
+        char hex[3] = "";
+
+        if (text.p[i] != '\\') {
+            assert_true(buf_addc(out, text.p[i]));
+            continue;
+        }
+        switch (text.p[++i]) {
+        case 'r':
+            byte = '\r';
+            break;
+        case 'n':
+            byte = '\n';
+            break;
+        case 'x':
+            memcpy(hex, text.p + i + 1, 2);
+            assert_int_equal(sscanf(hex, "%2x", &byte), 1);
+            i += 2;
+            break;
+        default:
+            byte = '\\';
+        }
+        assert_true(buf_addc(out, (char)byte));
+    }
+}
+
+struct script_parts {
+    struct buf client, says, events;
+};
+
+static void script_split(const struct script *s, struct script_parts *p)
+{
+    struct slice line, rest = slice_str(s->text);
+
+    buf_init(&p->client, TEXT_CAP);
+    buf_init(&p->says, TEXT_CAP);
+    buf_init(&p->events, TEXT_CAP);
+    while (rest.n > 0) {
+        (void)slice_cut(rest, '\n', &line, &rest);
+        assert_true(line.n >= 2);
+        switch (line.p[0]) {
+        case 'C':
+            unescape(&p->client, slice_from(line, 3));
+            if (line.p[1] == ':')
+                assert_true(buf_add(&p->client, SLICE("\r\n")));
+            break;
+        case 'S':
+            assert_true(buf_addf(&p->says, "%.*s\r\n", SLICE_ARG(slice_from(line, 3))));
+            break;
+        case 'O':
+            assert_true(buf_addf(&p->events, "%.*s\n", SLICE_ARG(slice_from(line, 3))));
+            break;
+        default:
+            fail_msg("%s: a line of no kind: %.*s", s->name, SLICE_ARG(line));
+        }
+    }
+}
+
+static void script_compare(const struct script *s, struct owner *o, struct script_parts *p,
+                           size_t cut)
+{
+    if (slice_eq(buf_slice(&o->seen), buf_slice(&p->events)) &&
+        slice_eq(buf_slice(&o->heard), buf_slice(&p->says)))
+        return;
+    print_error("%s (cut at %zu)\n--- the owner should see\n%s--- and saw\n%s"
+                "--- the client should hear\n%s--- and heard\n%s",
+                s->name, cut, buf_cstr(&p->events), buf_cstr(&o->seen), buf_cstr(&p->says),
+                buf_cstr(&o->heard));
+    fail();
+}
+
+static void run_script(const struct script *s)
+{
+    struct script_parts p;
+    struct owner o;
+
+    script_split(s, &p);
+    for (size_t cut = 0; cut <= p.client.n + 1; cut++) {
+        owner_start(&o, s);
+        if (cut <= p.client.n) {
+            if (feed(&o, p.client.p, cut))
+                (void)feed(&o, p.client.p + cut, p.client.n - cut);
+        } else { /* byte by byte */
+            bool open = true;
+
+            for (size_t i = 0; open && i < p.client.n; i++)
+                open = feed(&o, p.client.p + i, 1);
+        }
+        while (answer_late(&o))
+            (void)feed(&o, "", 0);
+        script_compare(s, &o, &p, cut);
+        owner_end(&o);
+    }
+    buf_clear(&p.client);
+    buf_clear(&p.says);
+    buf_clear(&p.events);
+}
+
+#define RUN_SCRIPTS(table)                                                         \
+    for (size_t script = 0; script < sizeof(table) / sizeof((table)[0]); script++) \
+    run_script(&(table)[script])
+
+#define HELO "C: HELO client.example\nS: 250 relay.example\n"
+#define FROM "C: MAIL FROM:<s@a.example>\nO: MAIL <s@a.example>\nS: 250 2.0.0 ok\n"
+#define TO "C: RCPT TO:<ok@b.example>\nO: RCPT ok@b.example\nS: 250 2.1.5 ok\n"
+#define NOBODY "C: RCPT TO:<no@b.example>\nO: RCPT no@b.example\nS: 550 5.1.1 no such user\n"
+#define DATA "C: DATA\nO: DATA\nS: 354 go on\n"
+#define TAKEN "O: END\nS: 250 2.0.0 taken\n"
+#define QUIT "C: QUIT\nS: 221 2.0.0 Bye\nO: CLOSE\n"
+#define OFFERS                                                                               \
+    "S: 250-relay.example\nS: 250-PIPELINING\nS: 250-8BITMIME\nS: 250-ENHANCEDSTATUSCODES\n" \
+    "S: 250-SIZE\nS: 250-XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE\nS: 250-PRDR\n"     \
+    "S: 250 LIMITS RCPTDOMAINMAX=1\n"
+
+static void test_order_of_commands(void **state)
+{
+    static const struct script scripts[] = {
+        {.name = "C-IN-02: what EHLO offers", .text = "C: EHLO client.example\n" OFFERS QUIT},
+        {.name = "C-IN-02: SIZE with a limit",
+         .text = "C: ehlo c\nS: 250-relay.example\nS: 250-PIPELINING\nS: 250-8BITMIME\n"
+                 "S: 250-ENHANCEDSTATUSCODES\nS: 250-SIZE 1000\n"
+                 "S: 250-XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE\nS: 250-PRDR\n"
+                 "S: 250 LIMITS RCPTDOMAINMAX=1\n",
+         .message_size = 1000},
+        {.name = "C-IN-01: one mail behind HELO",
+         .text = HELO FROM TO DATA "C: Subject: x\nC: \nC: hi\nC: .\n"
+                                   "O: BODY Subject: x\\r\\n\\r\\nhi\\r\\n\n" TAKEN QUIT},
+        {.name = "C-IN-01: RSET, NOOP, EHLO and HELO at any time",
+         .text = "C: RSET\nS: 250 2.0.0 Ok\nC: NOOP\nS: 250 2.0.0 Ok\nC: noop anything\n"
+                 "S: 250 2.0.0 Ok\n" HELO "C: EHLO [192.0.2.1]\n" OFFERS QUIT},
+        {.name = "EHLO without a name",
+         .text = "C: EHLO\nS: 501 5.5.4 Argument missing\n"
+                 "C: HELO \nS: 501 5.5.4 Argument missing\n"},
+        {.name = "MAIL before EHLO",
+         .text = "C: MAIL FROM:<a@b.example>\nS: 503 5.5.1 Say EHLO or HELO first\n"
+                 "C: RCPT TO:<a@b.example>\nS: 503 5.5.1 Say EHLO or HELO first\n"},
+        {.name = "RCPT before MAIL",
+         .text = HELO "C: RCPT TO:<a@b.example>\nS: 503 5.5.1 Need MAIL first\n"},
+        {.name = "nested MAIL",
+         .text = HELO FROM "C: MAIL FROM:<a@b.example>\nS: 503 5.5.1 Nested MAIL command\n"
+                           "C: QUIT\nS: 221 2.0.0 Bye\nO: RESET\nO: CLOSE\n"},
+        {.name = "never offered: STARTTLS, AUTH, EXPN",
+         .text = HELO "C: STARTTLS\nS: 502 5.5.1 Command not offered\n"
+                      "C: AUTH PLAIN AGEAYg==\nS: 502 5.5.1 Command not offered\n"
+                      "C: EXPN list\nS: 502 5.5.1 Command not offered\n"},
+        {.name = "VRFY and HELP",
+         .text = HELO "C: VRFY user\nS: 252 2.0.0 Only RCPT tells\n"
+                      "C: VRFY\nS: 501 5.5.4 Argument missing\nC: HELP\n"
+                      "S: 214 2.0.0 tlsmend relays mail over verified TLS: see "
+                      "tlsmend(8)\n"},
+        {.name = "unknown commands, and a line that begins with a blank",
+         .text =
+             HELO "C: XYZZY\nS: 500 5.5.2 Command not known\nC: \nS: 500 5.5.2 Command not known\n"
+                  "C:  NOOP\nS: 500 5.5.2 Command not known\n"},
+        {.name = "arguments where none are due",
+         .text = HELO "C: QUIT now\nS: 501 5.5.4 No argument is allowed\n"
+                      "C: RSET x\nS: 501 5.5.4 No argument is allowed\n"},
+        {.name = "a chunk behind a refused BDAT is no command",
+         .text = HELO "C: BDAT 27\nS: 502 5.5.1 BDAT is not offered\n"
+                      "C. MAIL FROM:<x@y.example>\\r\\nab\nC: NOOP\nS: 250 2.0.0 Ok\n"
+                      "C: BDAT x\nS: 502 5.5.1 BDAT is not offered\n" QUIT},
+        {.name = "nothing is read behind QUIT", .text = HELO QUIT "C: NOOP\n"},
+    };
+
+    (void)state;
+    RUN_SCRIPTS(scripts);
+}
+
+static void test_recipients(void **state)
+{
+    static const struct script scripts[] = {
+        {.name = "C-IN-03: replies in the order of the commands, whatever the order of the answers",
+         .text = HELO FROM "C: RCPT TO:<ok1@b>\nC: RCPT TO:<late2@b>\nC: RCPT TO:<no3@b>\n"
+                           "C: RCPT TO:<late4@b>\nC: RCPT TO:<many5@b>\n"
+                           "O: RCPT ok1@b\nO: RCPT late2@b\nO: RCPT no3@b\nO: RCPT late4@b\n"
+                           "O: RCPT many5@b\nS: 250 2.1.5 ok1\nS: 250 2.1.5 late\n"
+                           "S: 550 5.1.1 no such user\nS: 250 2.1.5 late\nS: 250-2.1.5 one\n"
+                           "S: 250 2.1.5 two\n"},
+        {.name = "own refusals keep their place behind answers that are late",
+         .text = HELO FROM "C: RCPT TO:<late1@b>\nC: RCPT TO:<broken\nC: RCPT\nC: NOOP\n"
+                           "C: RCPT TO:<late2@b>\nC: XYZZY\n"
+                           "O: RCPT late1@b\nO: RCPT late2@b\nS: 250 2.1.5 late\n"
+                           "S: 501 5.1.3 Syntax: RCPT TO:<address>\nS: 501 5.5.4 Argument missing\n"
+                           "S: 250 2.0.0 Ok\nS: 250 2.1.5 late\nS: 500 5.5.2 Command not known\n"},
+        {.name = "C-IN-07: recipients_max counts those not refused",
+         .text = HELO FROM "C: RCPT TO:<no1@b>\nC: RCPT TO:<late2@b>\nC: RCPT TO:<ok3@b>\n"
+                           "C: RCPT TO:<ok4@b>\nC: RCPT TO:<ok5@b>\n"
+                           "O: RCPT no1@b\nO: RCPT late2@b\nO: RCPT ok3@b\n"
+                           "S: 550 5.1.1 no such user\nS: 250 2.1.5 late\nS: 250 2.1.5 ok3\n"
+                           "S: 452 4.5.3 Too many recipients\nS: 452 4.5.3 Too many recipients\n",
+         .recipients_max = 2},
+        {.name = "design 7: 421 of an MX is 451 for the client",
+         .text = HELO FROM "C: RCPT TO:<dead@b>\nO: RCPT dead@b\nS: 451 4.3.2 going down\n"
+                           "C: RCPT TO:<odd@b>\nO: RCPT odd@b\n"
+                           "S: 451 4.5.0 tlsmend: the MX gave an answer that fits nothing\n"
+                           "C: RCPT TO:<ctl@b>\nO: RCPT ctl@b\nS: 550 5.0.0 a?b?\n"},
+        {.name = "MAIL refused: no transaction",
+         .text = HELO "C: MAIL FROM:<mailno@a>\nO: MAIL <mailno@a>\nS: 550 5.7.1 not you\n"
+                      "C: RCPT TO:<ok@b>\nS: 503 5.5.1 Need MAIL first\n"
+                      "C: DATA\nS: 503 5.5.1 Need MAIL first\n"
+                      "C: MAIL FROM:<maildead@a>\nO: MAIL <maildead@a>\nS: 451 4.3.0 closing\n" FROM
+                      "C: RSET\nS: 250 2.0.0 Ok\nO: RESET\n"},
+        {.name = "the transaction ends once: RSET",
+         .text = HELO FROM TO "C: RSET\nS: 250 2.0.0 Ok\nO: RESET\n"
+                              "C: RSET\nS: 250 2.0.0 Ok\n" QUIT},
+        {.name = "the transaction ends once: EHLO",
+         .text = HELO FROM TO "C: EHLO c\nO: RESET\n" OFFERS QUIT},
+        {.name = "the transaction ends once: HELO", .text = HELO FROM TO "O: RESET\n" HELO QUIT},
+        {.name = "the transaction ends once: QUIT behind a late answer",
+         .text = HELO FROM "C: RCPT TO:<late@b>\nC: QUIT\nO: RCPT late@b\nS: 250 2.1.5 late\n"
+                           "S: 221 2.0.0 Bye\nO: RESET\nO: CLOSE\n"},
+        {.name = "C-IN-06: bytes that no address has",
+         .text = HELO FROM "C: RCPT TO:<a\\rb@c.example>\n"
+                           "S: 501 5.1.3 Control or 8-bit bytes in the recipient address\n"
+                           "C: RCPT TO:<a\\nRCPT TO:<x@c.example>\n"
+                           "S: 501 5.1.3 Control or 8-bit bytes in the recipient address\n"
+                           "C: RCPT TO:<a\\x00@c.example>\n"
+                           "S: 501 5.1.3 Control or 8-bit bytes in the recipient address\n"
+                           "C: RCPT TO:<a\\xe4@c.example>\n"
+                           "S: 501 5.1.3 Control or 8-bit bytes in the recipient address\n"
+                           "C: NOOP \\x1b[31m\nS: 501 5.5.4 Control bytes in the command\n"},
+        {.name = "C-IN-06: a bare LF ends no command",
+         .text = "C: HELO a\\nMAIL FROM:<x@y>\nS: 501 5.5.4 Control bytes in the command\n"
+                 "C: NOOP\\nQUIT\nS: 500 5.5.2 Command not known\n"
+                 "C: RSET\\rQUIT\nS: 500 5.5.2 Command not known\n"
+                 "C: \\x00NOOP\nS: 500 5.5.2 Command not known\n" HELO},
+        {.name = "C-IN-06: parameters",
+         .text =
+             HELO "C: MAIL FROM:<a@b> FOO=1\nS: 555 5.5.4 Unsupported MAIL parameter\n"
+                  "C: MAIL FROM:<@r:a@b> BODY=8BITMIME PRDR SIZE=5\nO: MAIL <a@b> PRDR 8BITMIME\n"
+                  "S: 250 2.0.0 ok\n"},
+        {.name = "SIZE over our own limit",
+         .text = HELO "C: MAIL FROM:<a@b> SIZE=1001\n"
+                      "S: 552 5.3.4 The message is larger than tlsmend is set to take\n" FROM,
+         .message_size = 1000},
+    };
+
+    (void)state;
+    RUN_SCRIPTS(scripts);
+}
+
+static void test_unasked_message(void **state)
+{
+    static const struct script scripts[] = {
+        {.name = "C-IN-03: DATA behind refused recipients only, then commands",
+         .text = HELO FROM NOBODY "C: DATA\nS: 554 5.5.1 No valid recipients\nO: RESET\n"
+                                  "C: RSET\nS: 250 2.0.0 Ok\n" FROM TO DATA "C: .\n" TAKEN QUIT},
+        {.name = "C-IN-03: ... then QUIT",
+         .text = HELO FROM NOBODY "C: DATA\nS: 554 5.5.1 No valid recipients\nO: RESET\n" QUIT},
+        {.name = "C-IN-03: ... then the next MAIL",
+         .text = HELO FROM NOBODY "C: DATA\nS: 554 5.5.1 No valid recipients\nO: RESET\n" FROM TO},
+        {.name = "C-IN-03: ... then a message: nothing in it is a command",
+         .text =
+             HELO FROM NOBODY "C: DATA\nS: 554 5.5.1 No valid recipients\nO: RESET\n"
+                              "C: Subject: x\nC: MAIL FROM:<evil@a>\nC: RCPT TO:<ok@b>\nC: DATA\n"
+                              "C: ..\nC. \\n.\\n\nC. \\r.\\r\nC: QUIT\nC: .\n"
+                              "S: 554 5.5.1 No valid recipients: the message was dropped\n"
+                              "C: NOOP\nS: 250 2.0.0 Ok\n" FROM TO},
+        {.name = "C-IN-03: ... then an empty message",
+         .text =
+             HELO FROM NOBODY "C: DATA\nS: 554 5.5.1 No valid recipients\nO: RESET\nC: .\n"
+                              "S: 554 5.5.1 No valid recipients: the message was dropped\n" QUIT},
+        {.name = "C-IN-03: ... then a message that begins with a word of ours",
+         .text =
+             HELO FROM NOBODY "C: DATA\nS: 554 5.5.1 No valid recipients\nO: RESET\n"
+                              "C: Help me\nC: QUIT\nC: .\n"
+                              "S: 554 5.5.1 No valid recipients: the message was dropped\n" QUIT},
+        {.name = "C-IN-03: ... then a message with a first line that is too long",
+         .text = HELO FROM NOBODY
+         "C: DATA\nS: 554 5.5.1 No valid recipients\nO: RESET\n"
+         "C: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n"
+         "C: QUIT\nC: .\nS: 554 5.5.1 No valid recipients: the message was dropped\n" QUIT,
+         .line_max = 512},
+        {.name = "DATA without RCPT, and without MAIL",
+         .text = HELO "C: DATA\nS: 503 5.5.1 Need MAIL first\nC: From: x\nC: RSET\nC: .\n"
+                      "S: 554 5.5.1 No valid recipients: the message was dropped\n" FROM
+                      "C: DATA\nS: 554 5.5.1 No valid recipients\nO: RESET\n" QUIT},
+        {.name = "the owner refuses DATA",
+         .text = HELO "C: MAIL FROM:<datano@a>\nO: MAIL <datano@a>\nS: 250 2.0.0 ok\n" TO
+                      "C: DATA\nO: DATA\nS: 452 4.3.1 disk full\n" FROM TO DATA "C: .\n" TAKEN},
+        {.name = "a 2yz to DATA is no leave to send",
+         .text = HELO
+         "C: MAIL FROM:<dataodd@a>\nO: MAIL <dataodd@a>\nS: 250 2.0.0 ok\n" TO
+         "C: DATA\nO: DATA\nS: 451 4.5.0 tlsmend: the MX gave an answer that fits nothing\n"
+         "C: text\nC: .\nS: 554 5.5.1 No valid recipients: the message was dropped\n"},
+    };
+
+    (void)state;
+    RUN_SCRIPTS(scripts);
+}
+
+static void test_message(void **state)
+{
+    static const struct script scripts[] = {
+        {.name = "C-IN-05: dots",
+         .text = HELO FROM TO DATA "C: ..\nC: ...a\nC: a.\nC: .b\nC: .\n"
+                                   "O: BODY .\\r\\n..a\\r\\na.\\r\\nb\\r\\n\n" TAKEN QUIT},
+        {.name = "an empty message, and the next mail behind it",
+         .text = HELO FROM TO DATA "C: .\n" TAKEN FROM TO DATA
+                                   "C: x\nC: .\nO: BODY x\\r\\n\n" TAKEN QUIT},
+        {.name = "commands in a message are text",
+         .text = HELO FROM TO DATA "C: QUIT\nC: RSET\nC: .\nO: BODY QUIT\\r\\nRSET\\r\\n\n" TAKEN},
+        {.name = "C-IN-04: a bare LF is refused, said once",
+         .text = HELO FROM TO DATA "C: a\nC: b\\nc\nC: d\\re\\x00\nC: .\n"
+                                   "O: BODY a\\r\\nb\nO: BAD\n" TAKEN QUIT},
+        {.name = "C-IN-04: no other end of data",
+         .text = HELO FROM TO DATA "C: a\nC. .\\n\nC: MAIL FROM:<x@y>\nC. \\n.\\n\nC: x\nC: .\n"
+                                   "O: BODY a\\r\\n\nO: BAD\n" TAKEN QUIT},
+        {.name = "C-IN-04: normalised",
+         .text =
+             HELO FROM TO DATA "C: b\\nc\nC. x\\n.\\r\\n\nC: d\\re\nC: .\n"
+                               "O: BODY b\\r\\nc\\r\\nx\\r\\n.\\r\\nd\\r\\ne\\r\\n\n" TAKEN QUIT,
+         .mode = DATA_NORMALISE},
+        {.name = "a message over message_size",
+         .text = HELO FROM TO DATA "C: 12345\nC: .\nO: BODY 12345\\r\\n\n" TAKEN FROM TO DATA
+                                   "C: 123456\nC: 7\nC: .\n"
+                                   "O: BODY 123456\\r\nO: BIG\n" TAKEN QUIT,
+         .message_size = 7},
+        {.name = "the final reply: refused, and 421",
+         .text = HELO "C: MAIL FROM:<endno@a>\nO: MAIL <endno@a>\nS: 250 2.0.0 ok\n" TO DATA
+                      "C: .\nO: END\nS: 554 5.7.1 spam\n"
+                      "C: MAIL FROM:<enddead@a>\nO: MAIL <enddead@a>\nS: 250 2.0.0 ok\n" TO DATA
+                      "C: .\nO: END\nS: 451 4.3.0 closing\n" QUIT},
+        {.name = "C-RCPT-01: PRDR, two of three accepted",
+         .text =
+             "C: EHLO c\n" OFFERS "C: MAIL FROM:<s@a.example> PRDR\nO: MAIL <s@a.example> PRDR\n"
+             "S: 250 2.0.0 ok\n" TO NOBODY TO DATA
+             "C: .\nO: END\nS: 353 One reply for each recipient follows\nS: 250 2.0.0 taken\n"
+             "S: 250 2.0.0 taken\nS: 250 2.0.0 taken\n" FROM TO TO DATA "C: .\n" TAKEN},
+        {.name = "PRDR with one recipient is an ordinary reply",
+         .text =
+             "C: EHLO c\n" OFFERS "C: MAIL FROM:<s@a.example> PRDR\nO: MAIL <s@a.example> PRDR\n"
+             "S: 250 2.0.0 ok\n" TO DATA "C: .\n" TAKEN},
+    };
+
+    (void)state;
+    RUN_SCRIPTS(scripts);
+}
+
+static void test_errors(void **state)
+{
+    static const struct script scripts[] = {
+        {.name = "C-IN-07: too many errors",
+         .text =
+             HELO "C: X\nS: 500 5.5.2 Command not known\nC: MAIL\nS: 501 5.5.4 Argument missing\n"
+                  "C: X\nS: 421 4.7.0 Too many errors\nO: CLOSE\nC: NOOP\n",
+         .errors_max = 2},
+        {.name = "C-IN-07: ... in a transaction",
+         .text =
+             HELO FROM "C: X\nS: 500 5.5.2 Command not known\nC: X\nS: 421 4.7.0 Too many errors\n"
+                       "O: RESET\nO: CLOSE\n",
+         .errors_max = 1},
+        {.name = "C-IN-07: refused recipients are no errors, and a delivery clears the account",
+         .text = HELO "C: X\nS: 500 5.5.2 Command not known\n" FROM NOBODY NOBODY NOBODY TO DATA
+                      "C: .\n" TAKEN "C: X\nS: 500 5.5.2 Command not known\n" QUIT,
+         .errors_max = 1},
+    };
+
+    (void)state;
+    RUN_SCRIPTS(scripts);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order_of_commands),
+        cmocka_unit_test(test_recipients),
+        cmocka_unit_test(test_unasked_message),
+        cmocka_unit_test(test_message),
+        cmocka_unit_test(test_errors),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
