@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_acceptor - listening sockets, and what happens without descriptors (C-IN-09). */
+#include "tests/unit/net/net_rig.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+
+#include "proxy/net/acceptor.h"
+
+struct seen {
+    struct acceptor *acceptor;
+    int accepted, exhausted;
+    int last_fd;
+    struct addr last_peer;
+    bool free_at_first;
+};
+
+static void on_accepted(void *owner, int fd, const struct addr *peer)
+{
+    struct seen *s = owner;
+
+    s->accepted++;
+    s->last_peer = *peer;
+    if (s->last_fd >= 0)
+        (void)close(s->last_fd);
+    s->last_fd = fd;
+    if (s->free_at_first)
+        acceptor_free(&s->acceptor);
+}
+
+static void on_exhausted(void *owner, int error)
+{
+    struct seen *s = owner;
+
+    (void)error;
+    s->exhausted++;
+}
+
+static const struct acceptor_events events = {on_accepted, on_exhausted};
+
+static struct addr listen_at(struct loop *l, struct seen *s)
+{
+    struct addr at = rig_loopback(0);
+    struct buf error;
+    int fd;
+
+    buf_init(&error, 200);
+    fd = acceptor_bind(&at, &error);
+    assert_true(fd >= 0);
+    assert_true(acceptor_address(fd, &at));
+    assert_int_not_equal(at.port, 0);
+    s->last_fd = -1;
+    s->acceptor = acceptor_new(l, fd, &events, s);
+    buf_clear(&error);
+    return at;
+}
+
+static int dial(const struct addr *to)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(to->port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&in, sizeof(in)), 0);
+    return fd;
+}
+
+static void accepts_and_pauses(void **state)
+{
+    struct loop *l = loop_new();
+    struct seen s = {0};
+    struct addr at = listen_at(l, &s);
+    int a = dial(&at), b;
+
+    (void)state;
+    RIG_UNTIL(l, s.accepted == 1);
+    assert_int_equal(s.last_peer.family, ADDR_IP4);
+    assert_int_equal(addr_class(&s.last_peer), ADDR_LOOPBACK);
+    assert_true(fcntl(s.last_fd, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(s.last_fd, F_GETFD) & FD_CLOEXEC);
+    acceptor_pause(s.acceptor, true);
+    b = dial(&at);
+    rig_turn(l, 30);
+    assert_int_equal(s.accepted, 1);
+    acceptor_pause(s.acceptor, false);
+    RIG_UNTIL(l, s.accepted == 2);
+    (void)close(a);
+    (void)close(b);
+    (void)close(s.last_fd);
+    acceptor_free(&s.acceptor);
+    acceptor_free(&s.acceptor); /* NULL is fine */
+    loop_free(&l);
+}
+
+static void may_be_freed_inside_accepted(void **state)
+{
+    struct loop *l = loop_new();
+    struct seen s = {.free_at_first = true};
+    struct addr at = listen_at(l, &s);
+    int a = dial(&at), b = dial(&at);
+
+    (void)state;
+    rig_turn(l, 30);
+    assert_int_equal(s.accepted, 1);
+    (void)close(a);
+    (void)close(b);
+    (void)close(s.last_fd);
+    loop_free(&l);
+}
+
+/* C-IN-09: no file descriptors: accept pauses without spinning, and goes on by itself. */
+static void pauses_without_descriptors(void **state)
+{
+    struct loop *l = loop_new();
+    struct seen s = {0};
+    struct addr at = listen_at(l, &s);
+    int a = dial(&at), spare = dup(0);
+    struct rlimit old, tight;
+    mono_ms before;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_true(spare >= 0);
+    (void)close(spare); /* the lowest free number: nothing above it may be opened now */
+    tight = (struct rlimit){.rlim_cur = (rlim_t)spare, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    rig_turn(l, 100);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(s.accepted, 0);
+    assert_int_equal(s.exhausted, 1); /* once per pause: it did not spin */
+    before = clock_mono();
+    RIG_UNTIL(l, s.accepted == 1);
+    assert_true(clock_mono() - before < 2000);
+    (void)close(a);
+    (void)close(s.last_fd);
+    acceptor_free(&s.acceptor);
+    loop_free(&l);
+}
+
+static void says_why_it_cannot_listen(void **state)
+{
+    struct addr at;
+    struct buf error;
+
+    (void)state;
+    assert_true(addr_parse(SLICE("192.0.2.1"), &at)); /* RFC 5737: not on this host */
+    at.port = 2525;
+    buf_init(&error, 200);
+    assert_int_equal(acceptor_bind(&at, &error), -1);
+    assert_non_null(strstr(buf_cstr(&error), "192.0.2.1:2525"));
+    assert_non_null(strstr(buf_cstr(&error), "Cannot assign requested address"));
+    buf_clear(&error);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accepts_and_pauses),
+        cmocka_unit_test(may_be_freed_inside_accepted),
+        cmocka_unit_test(pauses_without_descriptors),
+        cmocka_unit_test(says_why_it_cannot_listen),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
