@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* log - see log.h for the contract.  Here: the queues, the thread, the changes of sinks. */
+#include "proxy/store/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proxy/base/invariant.h"
+#include "proxy/base/mem.h"
+#include "proxy/store/log_internal.h"
+
+#define LOG_MAGIC 0x6c6f6721u
+#define STOP_MS 5000  /* for what is queued when the log, or a set of sinks, ends */
+#define RETRY_MS 250  /* between two tries of a sink that failed */
+#define GRACE_MS 1000 /* for the thread to see that its time is over */
+
+/* The sinks of one configuration.  After a reload the old set is emptied before the new one is
+ * written to: both may name the same file. */
+struct set {
+    struct sink *sinks;
+    size_t count;
+    struct set *newer; /* NULL: records go here */
+    mono_ms give_up;   /* when `newer` came, plus STOP_MS */
+};
+
+struct log {
+    uint32_t magic;
+    pthread_mutex_t lock;
+    struct set *oldest, *newest;
+    pthread_t thread;
+    bool started;
+    bool stopping;
+    mono_ms stop_by;
+    bool woken; /* the eventfd was written and the thread has not looked yet */
+    int wake;
+    atomic_ullong dropped;
+};
+
+static int64_t clock_ms(clockid_t which)
+{
+    struct timespec t;
+
+    INVARIANT(clock_gettime(which, &t) == 0);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static mono_ms now_ms(void)
+{
+    return clock_ms(CLOCK_MONOTONIC);
+}
+
+static void set_free(struct set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        sink_clear(&set->sinks[i]);
+    free(set->sinks);
+    free(set);
+}
+
+/* All or none of them. */
+static struct set *set_open(const struct log_sink *sinks, size_t count, struct buf *errors)
+{
+    struct set *set = mem_zalloc(sizeof(*set));
+    size_t failed = 0;
+
+    set->sinks = mem_array(count, sizeof(*set->sinks));
+    for (size_t i = 0; i < count; i++) {
+        if (sink_open(&set->sinks[set->count], &sinks[i], errors))
+            set->count++;
+        else
+            failed++;
+    }
+    if (failed == 0)
+        return set;
+    set_free(set);
+    return NULL;
+}
+
+static void wake(struct log *l) /* locked */
+{
+    if (l->woken)
+        return;
+    l->woken = true;
+    (void)eventfd_write(l->wake, 1); /* fails only when the counter is at its top: woken then too */
+}
+
+static void drop(struct log *l, struct sink *s) /* locked */
+{
+    s->untold++;
+    atomic_fetch_add(&l->dropped, 1);
+}
+
+static void queue_record(struct log *l, struct sink *s, const struct record *r) /* locked */
+{
+    size_t before = s->queue.n;
+
+    if (!l->started && s->kind == LOG_TO_STDERR) {
+        if (sink_render(s, r, &s->queue))
+            sink_write_now(s, slice_from(buf_slice(&s->queue), before));
+        s->queue.n = before;
+        return;
+    }
+    if (!sink_render(s, r, &s->queue) || s->queue.n + s->in_flight > LOG_QUEUE_MAX) {
+        s->queue.n = before;
+        drop(l, s);
+    }
+}
+
+static void record_locked(struct log *l, struct record *r)
+{
+    struct set *set = l->newest;
+
+    for (size_t i = 0; i < set->count; i++)
+        queue_record(l, &set->sinks[i], r);
+    wake(l);
+    record_free(r);
+}
+
+void log_record(struct log *l, struct record *r)
+{
+    pthread_mutex_lock(&l->lock);
+    record_locked(l, r);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static struct record *own_record(const char *event, enum record_severity severity,
+                                 const struct sink *s)
+{
+    struct record *r = record_new(event, severity, clock_ms(CLOCK_REALTIME));
+
+    record_cstr(r, "sink", sink_name(s));
+    return r;
+}
+
+/* Once per trouble, to all sinks: the one that failed shows it when it works again. */
+static void tell_trouble(struct log *l, const char *event, const struct sink *s) /* locked */
+{
+    struct record *r = own_record(event, RECORD_ERROR, s);
+
+    record_cstr(r, "detail", strerror(s->error));
+    record_locked(l, r);
+}
+
+/* The sink takes lines again: say first how many are missing. */
+static void tell_dropped(struct sink *s) /* locked */
+{
+    struct record *r = own_record("log-dropped", RECORD_ERROR, s);
+
+    record_int(r, "count", (int64_t)s->untold);
+    (void)sink_render(s, r, &s->queue);
+    record_free(r);
+    s->untold = 0;
+}
+
+/* Hand queued lines to the writer.  True when the sink has something to write. */
+static bool take(struct log *l, struct sink *s) /* locked */
+{
+    if (s->reopen) {
+        s->reopen = false;
+        if (!sink_reopen(s))
+            tell_trouble(l, "log-reopen-failed", s);
+    }
+    for (; s->lost > 0; s->lost--)
+        drop(l, s);
+    if (s->at < s->writing.n)
+        return true;
+    s->in_flight = 0;
+    buf_reset(&s->writing);
+    s->at = 0;
+    if (s->untold > 0 && s->queue.n == 0)
+        tell_dropped(s);
+    if (s->queue.n > 0) {
+        struct buf empty = s->writing;
+
+        s->writing = s->queue;
+        s->queue = empty;
+        s->in_flight = s->writing.n;
+        if (s->untold > 0) /* behind what was queued before them */
+            tell_dropped(s);
+    }
+    return s->writing.n > 0;
+}
+
+/* True when there is something to write; in the end nobody waits for a sink that is broken. */
+static bool take_all(struct log *l, struct set *set) /* locked */
+{
+    bool any = false;
+
+    for (size_t i = 0; i < set->count; i++)
+        if (take(l, &set->sinks[i]) && !(l->stopping && set->sinks[i].broken))
+            any = true;
+    return any;
+}
+
+static void count_unwritten(struct log *l, struct set *set) /* locked */
+{
+    for (size_t i = 0; i < set->count; i++) {
+        struct sink *s = &set->sinks[i];
+        struct slice left[] = {slice_from(buf_slice(&s->writing), s->at), buf_slice(&s->queue)};
+
+        for (size_t j = 0; j < 2; j++)
+            for (size_t k = 0; k < left[j].n; k++)
+                if (left[j].p[k] == '\n')
+                    atomic_fetch_add(&l->dropped, 1);
+    }
+}
+
+/* Writes what can be written now.  Fills `wait` with what to wait for; returns the time to wait. */
+static int write_all(struct log *l, struct set *set, struct pollfd *wait, nfds_t *wait_n)
+{
+    int timeout = -1;
+
+    for (size_t i = 0; i < set->count; i++) {
+        struct sink *s = &set->sinks[i];
+        enum sink_result result = SINK_BROKEN;
+
+        if (s->at >= s->writing.n)
+            continue;
+        if (s->broken && now_ms() < s->again) {
+            timeout = RETRY_MS;
+            continue;
+        }
+        result = sink_write(s);
+        if (result == SINK_BLOCKED)
+            wait[(*wait_n)++] = (struct pollfd){.fd = s->fd, .events = POLLOUT};
+        if (result == SINK_BROKEN) {
+            timeout = RETRY_MS;
+            s->again = now_ms() + RETRY_MS;
+            if (!s->broken) {
+                pthread_mutex_lock(&l->lock);
+                tell_trouble(l, "log-failed", s);
+                pthread_mutex_unlock(&l->lock);
+            }
+        }
+        s->broken = result == SINK_BROKEN;
+        if (result == SINK_DONE)
+            timeout = 0; /* more may have come meanwhile */
+    }
+    return timeout;
+}
+
+/* A set that a reload replaced ends when it is empty or out of time; then its successor's turn is. */
+static bool set_ended(struct log *l, bool busy) /* locked */
+{
+    struct set *set = l->oldest;
+
+    if (set->newer == NULL || (busy && now_ms() < set->give_up))
+        return false;
+    count_unwritten(l, set);
+    l->oldest = set->newer;
+    set_free(set);
+    return true;
+}
+
+/* One round: true when the log has ended. */
+static bool write_round(struct log *l)
+{
+    struct pollfd *wait;
+    nfds_t wait_n = 1;
+    struct set *set;
+    eventfd_t count;
+    mono_ms until;
+    bool busy;
+    int timeout;
+
+    pthread_mutex_lock(&l->lock);
+    (void)eventfd_read(l->wake, &count); /* it may be empty */
+    l->woken = false;
+    do
+        busy = take_all(l, l->oldest);
+    while (set_ended(l, busy));
+    set = l->oldest;
+    until = set->newer != NULL ? set->give_up : INT64_MAX;
+    if (l->stopping && (!busy || now_ms() >= l->stop_by)) {
+        pthread_mutex_unlock(&l->lock);
+        return true;
+    }
+    if (l->stopping && l->stop_by < until)
+        until = l->stop_by;
+    pthread_mutex_unlock(&l->lock);
+
+    wait = mem_array(set->count + 1, sizeof(*wait));
+    wait[0] = (struct pollfd){.fd = l->wake, .events = POLLIN};
+    timeout = write_all(l, set, wait, &wait_n);
+    if (until != INT64_MAX && timeout < 0) {
+        mono_ms left = until - now_ms();
+
+        timeout = left > 0 ? (int)left : 0;
+    }
+    (void)poll(wait, wait_n, timeout);
+    free(wait);
+    return false;
+}
+
+static void *writer_main(void *arg)
+{
+    struct log *l = OBJ_CAST(log, LOG_MAGIC, arg);
+
+    while (!write_round(l))
+        ;
+    return NULL;
+}
+
+struct log *log_new(const struct log_sink *sinks, size_t count, struct buf *errors)
+{
+    struct set *set = set_open(sinks, count, errors);
+    struct log *l;
+
+    if (set == NULL)
+        return NULL;
+    l = mem_zalloc(sizeof(*l));
+    l->magic = LOG_MAGIC;
+    l->oldest = l->newest = set;
+    l->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (l->wake < 0) {
+        (void)buf_addf(errors, "log: eventfd: %s\n", strerror(errno));
+        set_free(set);
+        free(l);
+        return NULL;
+    }
+    INVARIANT(pthread_mutex_init(&l->lock, NULL) == 0);
+    return l;
+}
+
+bool log_start(struct log *l)
+{
+    sigset_t all, before;
+    bool ok;
+
+    /* Signals are main's; a reader that went away is EPIPE here, not the end of the process. */
+    INVARIANT(sigfillset(&all) == 0);
+    INVARIANT(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
+    pthread_mutex_lock(&l->lock);
+    INVARIANT(!l->started);
+    ok = l->started = pthread_create(&l->thread, NULL, writer_main, l) == 0;
+    pthread_mutex_unlock(&l->lock);
+    INVARIANT(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
+    return ok;
+}
+
+bool log_configure(struct log *l, const struct log_sink *sinks, size_t count, struct buf *errors)
+{
+    struct set *set = set_open(sinks, count, errors);
+
+    if (set == NULL)
+        return false;
+    pthread_mutex_lock(&l->lock);
+    l->newest->give_up = now_ms() + STOP_MS;
+    l->newest->newer = set;
+    l->newest = set;
+    wake(l);
+    pthread_mutex_unlock(&l->lock);
+    return true;
+}
+
+void log_reopen(struct log *l)
+{
+    pthread_mutex_lock(&l->lock);
+    for (size_t i = 0; i < l->newest->count; i++)
+        l->newest->sinks[i].reopen = true;
+    wake(l);
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* The thread may hang in a write that the system does not end (a terminal held with ^S): it is left
+ * behind then, with all that it uses; the process is about to end. */
+static bool thread_ended(struct log *l)
+{
+    struct timespec by;
+
+    INVARIANT(clock_gettime(CLOCK_REALTIME, &by) == 0);
+    by.tv_sec += (STOP_MS + GRACE_MS) / 1000;
+    if (pthread_timedjoin_np(l->thread, NULL, &by) == 0)
+        return true;
+    (void)pthread_detach(l->thread);
+    return false;
+}
+
+void log_stop(struct log **held)
+{
+    struct log *l = *held;
+
+    *held = NULL;
+    if (l == NULL)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->stopping = true;
+    l->stop_by = now_ms() + STOP_MS;
+    wake(l);
+    pthread_mutex_unlock(&l->lock);
+    if (l->started) {
+        if (!thread_ended(l))
+            return;
+    } else {
+        (void)writer_main(l);
+    }
+    while (l->oldest != NULL) {
+        struct set *set = l->oldest;
+
+        l->oldest = set->newer;
+        set_free(set);
+    }
+    close(l->wake);
+    (void)pthread_mutex_destroy(&l->lock);
+    free(l);
+}
+
+unsigned long long log_dropped(const struct log *l)
+{
+    return atomic_load(&l->dropped);
+}
