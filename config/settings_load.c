@@ -114,43 +114,68 @@ static bool is_child(enum setting_group_id id, enum setting_group_id parent)
     return id != GROUP_TOP && setting_groups[id].parent == parent;
 }
 
-/* The name in this group that takes the fewest edits; *exact when it is the same. */
-static const char *nearest_key(enum setting_group_id id, const char *key, bool *exact)
-{
-    const char *nearest = NULL;
-    unsigned least = ~0U, d;
+/* Looks for a name of the right kind: groups and lists of groups, or rows. */
+struct search {
+    const char *key;
+    bool groups;
+    const char *nearest; /* the known name that takes the fewest edits */
+    unsigned distance;
+};
 
-    for (size_t i = 0; i < setting_row_count; i++) {
-        if (setting_rows[i].group == id &&
-            (d = settings_distance(setting_rows[i].key, key)) < least) {
-            least = d;
-            nearest = setting_rows[i].key;
-        }
+static void search_try(struct search *s, const char *name)
+{
+    unsigned d = settings_distance(name, s->key);
+
+    if (s->nearest == NULL || d < s->distance) {
+        s->nearest = name;
+        s->distance = d;
     }
-    for (size_t g = 0; g < GROUP_COUNT; g++) {
-        if (is_child((enum setting_group_id)g, id) &&
-            (d = settings_distance(setting_groups[g].name, key)) < least) {
-            least = d;
-            nearest = setting_groups[g].name;
-        }
-    }
-    *exact = least == 0 && strcmp(nearest, key) == 0;
-    return nearest;
 }
 
-static void unknown_key(struct loader *l, const config_setting_t *node, const char *nearest)
+static void search_group(struct search *s, enum setting_group_id id)
 {
-    for (size_t i = 0; i < setting_row_count; i++) {
-        const char *group = setting_groups[setting_rows[i].group].path;
+    for (size_t i = 0; !s->groups && i < setting_row_count; i++)
+        if (setting_rows[i].group == id)
+            search_try(s, setting_rows[i].key);
+    for (size_t g = 0; s->groups && g < GROUP_COUNT; g++)
+        if (is_child((enum setting_group_id)g, id))
+            search_try(s, setting_groups[g].name);
+}
 
-        if (strcmp(setting_rows[i].key, config_setting_name(node)) == 0) {
-            loader_error(l, node, "unknown key in this place; write %s as %s%s%s",
-                         config_setting_name(node), group, group[0] != '\0' ? "." : "",
-                         setting_rows[i].key);
+static bool is_known(enum setting_group_id id, const char *key)
+{
+    for (size_t i = 0; i < setting_row_count; i++)
+        if (setting_rows[i].group == id && strcmp(setting_rows[i].key, key) == 0)
+            return true;
+    for (size_t g = 0; g < GROUP_COUNT; g++)
+        if (is_child((enum setting_group_id)g, id) && strcmp(setting_groups[g].name, key) == 0)
+            return true;
+    return false;
+}
+
+static void unknown_key(struct loader *l, const config_setting_t *node, enum setting_group_id id)
+{
+    const char *key = config_setting_name(node);
+    struct search s = {.key = key,
+                       .groups = config_setting_is_group(node) || config_setting_is_list(node)};
+
+    for (size_t g = 0; g < GROUP_COUNT; g++) {
+        s.nearest = NULL;
+        search_group(&s, (enum setting_group_id)g);
+        if (s.nearest != NULL && strcmp(s.nearest, key) == 0) {
+            loader_error(l, node, "unknown key in this place; %s belongs %s%s", key,
+                         g == GROUP_TOP ? "at the top, outside of all groups" : "in ",
+                         setting_groups[g].path);
             return;
         }
     }
-    loader_error(l, node, "unknown key; the nearest known one here is \"%s\"", nearest);
+    s.nearest = NULL;
+    search_group(&s, id);
+    if (s.nearest == NULL) { /* no groups in this one */
+        s.groups = false;
+        search_group(&s, id);
+    }
+    loader_error(l, node, "unknown key; the nearest known one here is \"%s\"", s.nearest);
 }
 
 static void load_group(struct loader *l, enum setting_group_id id, const config_setting_t *node,
@@ -160,11 +185,9 @@ static void load_group(struct loader *l, enum setting_group_id id, const config_
 
     for (int i = 0; i < members; i++) {
         const config_setting_t *member = config_setting_get_elem(node, (unsigned)i);
-        bool exact;
-        const char *nearest = nearest_key(id, config_setting_name(member), &exact);
 
-        if (!exact)
-            unknown_key(l, member, nearest);
+        if (!is_known(id, config_setting_name(member)))
+            unknown_key(l, member, id);
     }
     for (size_t i = 0; i < setting_row_count; i++) {
         const struct setting_row *row = &setting_rows[i];
@@ -202,20 +225,37 @@ static void load_presets(struct loader *l)
     buf_clear(&text);
 }
 
-/* The text of one line, for a syntax error. */
-static struct slice line_of(struct slice text, int number)
+/* libconfig's message, the line it stands at, and what to do. */
+static void syntax_error(struct loader *l, const config_t *file, struct slice text)
 {
+    const char *what = config_error_text(file);
     struct slice line = text, rest = text;
+    struct buf shown;
+    unsigned number = 0;
 
-    for (int i = 0; i < number; i++)
-        if (!slice_cut(rest, '\n', &line, &rest))
-            break;
-    return slice_trim(line);
+    while ((int)number < config_error_line(file) && slice_trim(rest).n > 0) {
+        (void)slice_cut(rest, '\n', &line, &rest);
+        number++;
+    }
+    buf_init(&shown, 1024);
+    settings_quote_cut(slice_trim(line), &shown);
+    if (strcmp(what, "duplicate setting name") == 0)
+        loader_line_error(l, number, "%s: a key stands here for the second time: take one out",
+                          buf_cstr(&shown));
+    else if (strcmp(what, "mismatched element type in array") == 0)
+        loader_line_error(l, number, "%s: write all elements of a list in quotes",
+                          buf_cstr(&shown));
+    else
+        loader_line_error(l, number,
+                          "%s: %s here or just before: write key = value; and close every "
+                          "{, ( and [",
+                          buf_cstr(&shown), what);
+    buf_clear(&shown);
 }
 
 static bool read_text(struct loader *l, config_t *file, struct slice text)
 {
-    struct buf copy, shown;
+    struct buf copy;
     bool ok;
 
     if (!loader_scan(l, text))
@@ -224,14 +264,8 @@ static bool read_text(struct loader *l, config_t *file, struct slice text)
     buf_add(&copy, text);
     buf_addc(&copy, '\n'); /* libconfig takes no comment on a last line without its end */
     ok = config_read_string(file, buf_cstr(&copy)) == CONFIG_TRUE;
-    if (!ok) {
-        buf_init(&shown, 1024);
-        settings_quote_cut(line_of(buf_slice(&copy), config_error_line(file)), &shown);
-        loader_line_error(l, (unsigned)config_error_line(file),
-                          "%s at or before %s: a setting is written as key = value;",
-                          config_error_text(file), buf_cstr(&shown));
-        buf_clear(&shown);
-    }
+    if (!ok)
+        syntax_error(l, file, text);
     buf_clear(&copy);
     return ok;
 }

@@ -8,11 +8,14 @@
 
 #include "config/settings_internal.h"
 
+#define DIGITS_MAX 9 /* more may not fit 32 bits, and no setting needs more */
+
 enum scan_state { SCAN_PLAIN, SCAN_LINE_COMMENT, SCAN_COMMENT, SCAN_STRING };
 
 struct scan {
     enum scan_state state;
     unsigned line, began; /* where the string or comment began */
+    unsigned digits;      /* in a row, outside of strings and comments */
     struct slice text;
     size_t at;
 };
@@ -39,6 +42,9 @@ static bool scan_is_include(const struct scan *s)
 /* Takes one token of the present state. */
 static void scan_step(struct scan *s)
 {
+    bool digit = s->text.p[s->at] >= '0' && s->text.p[s->at] <= '9';
+
+    s->digits = digit && s->state == SCAN_PLAIN ? s->digits + 1 : 0;
     switch (s->state) {
     case SCAN_PLAIN:
         if (scan_sees(s, "/*")) {
@@ -94,6 +100,8 @@ bool loader_scan(struct loader *l, struct slice text)
         if (s.state == SCAN_STRING && (scan_sees(&s, "\\x00") || scan_sees(&s, "\\X00")))
             return fail(l, s.line, "\\x00 in a string: no setting can hold a NUL byte");
         scan_step(&s);
+        if (s.digits > DIGITS_MAX)
+            return fail(l, s.line, "a number of more than 9 digits: no setting takes one");
     }
     if (s.state == SCAN_COMMENT)
         return fail(l, s.began, "a comment is not closed: add */ where it ends");

@@ -13,19 +13,10 @@
 static const char *read_string(struct loader *l, const struct setting_row *row,
                                const config_setting_t *node)
 {
-    struct buf value;
     const char *text;
 
     if (config_setting_type(node) != CONFIG_TYPE_STRING) {
-        if (config_setting_is_aggregate(node)) {
-            loader_error(l, node, "write %s", row->type->form);
-        } else {
-            buf_init(&value, 256);
-            settings_node_value(node, &value);
-            loader_error(l, node, "write it in quotes, as \"%s\": this is %s", buf_cstr(&value),
-                         row->type->form);
-            buf_clear(&value);
-        }
+        loader_error(l, node, "write %s", row->type->form);
         return NULL;
     }
     text = config_setting_get_string(node);
@@ -274,15 +265,19 @@ static void word_error(struct loader *l, const struct setting_row *row,
 
     buf_init(&known, 1024);
     for (const struct setting_word *w = row->words; w->name != NULL; w++) {
-        buf_addf(&known, "%s\"%s\"", w == row->words ? "" : ", ", w->name);
+        buf_addf(&known, "%s\"%s\"",
+                 w == row->words     ? ""
+                 : w[1].name == NULL ? " or "
+                                     : ", ",
+                 w->name);
         if (settings_distance(w->name, text) < settings_distance(nearest->name, text))
             nearest = w;
     }
-    if (text[0] != '\0' && settings_distance(nearest->name, text) <= 2)
-        loader_error(l, node, "write one of %s (did you mean \"%s\"?)", buf_cstr(&known),
-                     nearest->name);
+    /* one slip in a word of some length */
+    if (row->words[1].name != NULL && settings_distance(nearest->name, text) * 3 < strlen(text))
+        loader_error(l, node, "write %s (did you mean \"%s\"?)", buf_cstr(&known), nearest->name);
     else
-        loader_error(l, node, "write one of %s, in quotes", buf_cstr(&known));
+        loader_error(l, node, "write %s%s", buf_cstr(&known), text[0] == '\0' ? ", in quotes" : "");
     buf_clear(&known);
 }
 

@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Wrong configurations: each must be refused with exactly these lines (file:line, key, value, mend).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "config/settings.h"
+
+static const struct {
+    const char *name, *text, *errors;
+} cases[] = {
+    {"unknown key", "usr = \"x\";",
+     "t.conf:1: usr = \"x\": unknown key; the nearest known one here is \"user\"\n"},
+    {"unknown key in a group", "tls: {\n  levle = \"may\";\n};",
+     "t.conf:2: tls.levle = \"may\": unknown key; the nearest known one here is \"level\"\n"},
+    {"unknown group", "timeout: { connect = \"30s\"; };",
+     "t.conf:1: timeout = { ... }: unknown key; the nearest known one here is \"timeouts\"\n"},
+    {"known key in the wrong place", "connect = \"30s\";",
+     "t.conf:1: connect = \"30s\": unknown key in this place; connect belongs in timeouts\n"},
+    {"known group in the wrong place", "tls: { log: { }; };",
+     "t.conf:1: tls.log = { ... }: unknown key in this place; log belongs at the top, outside of "
+     "all groups\n"},
+    {"a key of the design that does not exist yet", "control: { socket = \"/run/x\"; };",
+     "t.conf:1: control = { ... }: unknown key; the nearest known one here is \"tls\"\n"},
+    {"every error is said, in one round", "usr = 1;\nworkers = \"3\";\nlog: { format = \"xml\"; };",
+     "t.conf:1: usr = 1: unknown key; the nearest known one here is \"user\"\n"
+     "t.conf:2: workers = \"3\": write a whole number without quotes between 0 and 256\n"
+     "t.conf:3: log.format = \"xml\": write \"auto\", \"json\" or \"text\"\n"},
+    {"word, near miss", "tls: { level = \"verfy\"; };",
+     "t.conf:1: tls.level = \"verfy\": write \"none\", \"may\", \"encrypt\", \"verify\" or "
+     "\"secure\" (did you mean \"verify\"?)\n"},
+    {"word, far miss", "log: { format = \"logfmt\"; };",
+     "t.conf:1: log.format = \"logfmt\": write \"auto\", \"json\" or \"text\"\n"},
+    {"word without quotes", "tls: { min_version = 1.2; };",
+     "t.conf:1: tls.min_version = 1.2: write \"1.2\" or \"1.3\", in quotes\n"},
+    {"TLS 1.1", "tls: { min_version = \"1.1\"; };",
+     "t.conf:1: tls.min_version = \"1.1\": write \"1.2\" or \"1.3\"\n"},
+    {"TLS 1.0 for a destination",
+     "destinations = ( { match = \"a.example\"; min_version = \"1.0\"; } );",
+     "t.conf:1: destinations[0].min_version = \"1.0\": write \"1.2\" or \"1.3\"\n"},
+    {"fingerprint as default", "tls: { level = \"fingerprint\"; };",
+     "t.conf:1: tls.level = \"fingerprint\": write \"none\", \"may\", \"encrypt\", \"verify\" or "
+     "\"secure\"\n"},
+    {"protocol that does not exist yet", "listeners = ( { protocol = \"lmtp\"; } );",
+     "t.conf:1: listeners[0].protocol = \"lmtp\": write \"smtp\"\n"},
+    {"integer in quotes", "workers = \"3\";",
+     "t.conf:1: workers = \"3\": write a whole number without quotes between 0 and 256\n"},
+    {"integer too small", "workers = -1;",
+     "t.conf:1: workers = -1: out of bounds: write a number between 0 and 256\n"},
+    {"integer too large", "workers = 257;",
+     "t.conf:1: workers = 257: out of bounds: write a number between 0 and 256\n"},
+    {"integer beyond 64 bits", "workers = 99999999999999999999;",
+     "t.conf:1: a number of more than 9 digits: no setting takes one\n"},
+    {"integer beyond 32 bits, which libconfig cuts", "workers = 4294967299;",
+     "t.conf:1: a number of more than 9 digits: no setting takes one\n"},
+    {"integer beyond 32 bits, with L", "workers = 99999999L;",
+     "t.conf:1: workers = 99999999: out of bounds: write a number between 0 and 256\n"},
+    {"a list that belongs elsewhere", "sinks = ( { kind = \"stderr\"; } );",
+     "t.conf:1: sinks = ( ... ): unknown key in this place; sinks belongs in log\n"},
+    {"hexadecimal integer", "limits: { sessions = 0x64; };",
+     "t.conf:1: limits.sessions = 100: write it as a decimal number\n"},
+    {"integer with a fraction", "limits: { errors = 2.5; };",
+     "t.conf:1: limits.errors = 2.5: write a whole number without quotes between 1 and 10000\n"},
+    {"integer as a group", "workers = { };",
+     "t.conf:1: workers = { ... }: write a whole number without quotes between 0 and 256\n"},
+    {"port 0", "listeners = ( { port = 0; } );",
+     "t.conf:1: listeners[0].port = 0: out of bounds: write a number between 1 and 65535\n"},
+    {"port 65536", "listeners = ( { port = 65536; } );",
+     "t.conf:1: listeners[0].port = 65536: out of bounds: write a number between 1 and 65535\n"},
+    {"bool in quotes", "resolver: { system = \"yes\"; };",
+     "t.conf:1: resolver.system = \"yes\": write true or false, without quotes\n"},
+    {"bool as a number", "log: { addresses = 1; };",
+     "t.conf:1: log.addresses = 1: write true or false, without quotes\n"},
+    {"duration without a unit", "timeouts: { connect = 30; };",
+     "t.conf:1: timeouts.connect = 30: the unit is missing: write \"30s\"\n"},
+    {"duration without a unit, in quotes", "timeouts: { connect = \"30\"; };",
+     "t.conf:1: timeouts.connect = \"30\": the unit is missing: write \"30s\"\n"},
+    {"duration with a wrong unit", "timeouts: { connect = \"30sec\"; };",
+     "t.conf:1: timeouts.connect = \"30sec\": write a duration in quotes, a number with ms, s, m, "
+     "h or d, such as \"30s\"\n"},
+    {"duration without a number", "timeouts: { connect = \"s\"; };",
+     "t.conf:1: timeouts.connect = \"s\": write a duration in quotes, a number with ms, s, m, h or "
+     "d, such as \"30s\"\n"},
+    {"duration, negative", "timeouts: { connect = \"-1s\"; };",
+     "t.conf:1: timeouts.connect = \"-1s\": write a duration in quotes, a number with ms, s, m, h "
+     "or d, such as \"30s\"\n"},
+    {"duration, fraction", "timeouts: { connect = 1.5; };",
+     "t.conf:1: timeouts.connect = 1.5: write a duration in quotes, a number with ms, s, m, h or "
+     "d, such as \"30s\"\n"},
+    {"duration too short", "timeouts: { connect = \"1ms\"; };",
+     "t.conf:1: timeouts.connect = \"1ms\": out of bounds: write a duration between \"10ms\" and "
+     "\"5m\"\n"},
+    {"duration too long", "timeouts: { final = \"11m\"; };",
+     "t.conf:1: timeouts.final = \"11m\": out of bounds: write a duration between \"10ms\" and "
+     "\"10m\"\n"},
+    {"size without a unit", "limits: { line = 4096; };",
+     "t.conf:1: limits.line = 4096: the unit is missing: write \"4096B\"\n"},
+    {"size with a duration's unit", "limits: { line = \"4s\"; };",
+     "t.conf:1: limits.line = \"4s\": write a size in quotes, a number with B, KiB, MiB or GiB, "
+     "such as \"256KiB\"\n"},
+    {"size too small", "limits: { line = \"100B\"; };",
+     "t.conf:1: limits.line = \"100B\": out of bounds: write a size between \"512B\" and "
+     "\"1MiB\"\n"},
+    {"text as a number", "user = 5;", "t.conf:1: user = 5: write text in quotes\n"},
+    {"text with a control byte", "user = \"a\\nb\";",
+     "t.conf:1: user = \"a\\x0ab\": control characters are in it: take them out\n"},
+    {"text that must not be empty", "log: { syslog_ident = \"\"; };",
+     "t.conf:1: log.syslog_ident = \"\": it must not be empty: write text in quotes, or leave the "
+     "line out\n"},
+    {"path that is relative", "tls: { trust_store = \"ca.pem\"; };",
+     "t.conf:1: tls.trust_store = \"ca.pem\": write an absolute path in quotes, beginning with "
+     "/\n"},
+    {"path that is empty", "tls: { trust_store = \"\"; };",
+     "t.conf:1: tls.trust_store = \"\": write an absolute path in quotes, beginning with /\n"},
+    {"paths with a relative one", "tls: { crl_files = [ \"/a.crl\", \"b.crl\" ]; };",
+     "t.conf:1: tls.crl_files[1] = \"b.crl\": write the list as [ \"/etc/tlsmend/ca.crl\" ], "
+     "absolute paths\n"},
+    {"list written as text", "tls: { crl_files = \"/a.crl\"; };",
+     "t.conf:1: tls.crl_files = \"/a.crl\": write a list, as [ \"/etc/tlsmend/ca.crl\" ], absolute "
+     "paths\n"},
+    {"helo_name with a blank", "helo_name = \"mail example\";",
+     "t.conf:1: helo_name = \"mail example\": no host name; write a full host name such as "
+     "\"mail.example.org\", or \"[192.0.2.1]\"\n"},
+    {"helo_name that is an address", "helo_name = \"192.0.2.1\";",
+     "t.conf:1: helo_name = \"192.0.2.1\": no host name; write a full host name such as "
+     "\"mail.example.org\", or \"[192.0.2.1]\"\n"},
+    {"helo_name with an underscore", "helo_name = \"my_host.example\";",
+     "t.conf:1: helo_name = \"my_host.example\": no host name; write a full host name such as "
+     "\"mail.example.org\", or \"[192.0.2.1]\"\n"},
+    {"helo_name that is a bad literal", "helo_name = \"[192.0.2.256]\";",
+     "t.conf:1: helo_name = \"[192.0.2.256]\": no host name; write a full host name such as "
+     "\"mail.example.org\", or \"[192.0.2.1]\"\n"},
+    {"group written as a value", "tls = \"verify\";",
+     "t.conf:1: tls = \"verify\": write a group in braces: tls: { ... }\n"},
+    {"list of groups written as one group", "listeners: { port = 25; };",
+     "t.conf:1: listeners = { ... }: write a list of groups: listeners = ( { ... }, { ... } )\n"},
+    {"list of groups with a value", "destinations = ( 5 );",
+     "t.conf:1: destinations[0] = 5: write a group in braces: { ... }\n"},
+    {"no listener", "listeners = ( );",
+     "t.conf:1: listeners = ( ... ): at least one is needed: leave listeners out for the "
+     "default\n"},
+    {"no log", "log: { sinks = ( ); };",
+     "t.conf:1: log.sinks = ( ... ): at least one is needed: leave sinks out for the default\n"},
+    {"listener for strangers, C-IN-08", "listeners = ( { address = \"192.0.2.10\"; } );",
+     "t.conf:1: listeners[0].address = \"192.0.2.10\": not a loopback address: name the networks "
+     "of your clients in allow_clients, or use \"127.0.0.1\"\n"},
+    {"listener on all addresses, C-IN-08", "listeners = (\n { address = \"0.0.0.0\"; }\n);",
+     "t.conf:2: listeners[0].address = \"0.0.0.0\": not a loopback address: name the networks of "
+     "your clients in allow_clients, or use \"127.0.0.1\"\n"},
+    {"listener on all IPv6 addresses, C-IN-08",
+     "listeners = ( { address = \"::\"; allow_clients = [ ]; } );",
+     "t.conf:1: listeners[0].address = \"::\": not a loopback address: name the networks of your "
+     "clients in allow_clients, or use \"127.0.0.1\"\n"},
+    {"open relay, C-IN-08",
+     "listeners = ( { address = \"192.0.2.10\"; allow_clients = [ \"0.0.0.0/0\" ]; } );",
+     "t.conf:1: listeners[0].allow_clients = [ \"0.0.0.0/0\" ]: this lets everybody relay: name "
+     "the networks of your clients\n"},
+    {"allow_clients, bad network", "listeners = ( { allow_clients = [ \"10.0.0.0/33\" ]; } );",
+     "t.conf:1: listeners[0].allow_clients[0] = \"10.0.0.0/33\": write the list as [ "
+     "\"192.0.2.0/24\", \"2001:db8::/32\", \"::1\" ]\n"},
+    {"allow_clients, a name", "listeners = ( { allow_clients = [ \"localhost\" ]; } );",
+     "t.conf:1: listeners[0].allow_clients[0] = \"localhost\": write the list as [ "
+     "\"192.0.2.0/24\", \"2001:db8::/32\", \"::1\" ]\n"},
+    {"allow_clients, numbers", "listeners = ( { allow_clients = [ 10 ]; } );",
+     "t.conf:1: listeners[0].allow_clients[0] = 10: write the list as [ \"192.0.2.0/24\", "
+     "\"2001:db8::/32\", \"::1\" ]\n"},
+    {"listener by name", "listeners = ( { address = \"localhost\"; } );",
+     "t.conf:1: listeners[0].address = \"localhost\": no IP address: write one such as "
+     "\"127.0.0.1\" or \"::1\"\n"},
+    {"two listeners at one place", "listeners = (\n { name = \"a\"; },\n { name = \"b\"; }\n);",
+     "t.conf:3: listeners[1].port = 2525: listeners[0] listens there already: change port or "
+     "address\n"},
+    {"two listeners of one name", "listeners = (\n { port = 25; },\n { port = 26; }\n);",
+     "t.conf:3: listeners[1].name = \"relayhost\": listeners[0] has that name already: give each "
+     "its own\n"},
+    {"sink without path", "log: { sinks = ( { kind = \"file\"; } ); };",
+     "t.conf:1: log.sinks[0].kind = \"file\": a file needs a path: add path = "
+     "\"/var/log/tlsmend.log\"\n"},
+    {"sink with a path that it cannot have",
+     "log: { sinks = ( { kind = \"stderr\"; path = \"/a\"; } ); };",
+     "t.conf:1: log.sinks[0].path = \"/a\": only a file has a path: write kind = \"file\", or take "
+     "path out\n"},
+    {"sinks that are one",
+     "log: { sinks = ( { kind = \"syslog\"; },\n { kind = \"syslog\"; } ); };",
+     "t.conf:2: log.sinks[1].kind = \"syslog\": sinks[0] writes there already: take one out\n"},
+    {"sink files that are one",
+     "log: { sinks = ( { kind = \"file\"; path = \"/a\"; },\n { kind = \"file\"; path = \"/a\"; } "
+     "); };",
+     "t.conf:2: log.sinks[1].kind = \"file\": sinks[0] writes there already: take one out\n"},
+    {"forward by name", "resolver: { forward = [ \"dns.example\" ]; };",
+     "t.conf:1: resolver.forward[0] = \"dns.example\": write the list as [ \"192.0.2.53\", "
+     "\"192.0.2.53:5353\", \"[2001:db8::53]:53\" ]\n"},
+    {"forward with a bad port", "resolver: { forward = [ \"192.0.2.53:0\" ]; };",
+     "t.conf:1: resolver.forward[0] = \"192.0.2.53:0\": write the list as [ \"192.0.2.53\", "
+     "\"192.0.2.53:5353\", \"[2001:db8::53]:53\" ]\n"},
+    {"stub without zone", "resolver: { stubs = ( { address = \"192.0.2.53\"; } ); };",
+     "t.conf:1: resolver.stubs[0] = { ... }: zone is missing: add zone, text in quotes\n"},
+    {"stub with a bad zone",
+     "resolver: { stubs = ( { zone = \"a..b\"; address = \"192.0.2.53\"; } ); };",
+     "t.conf:1: resolver.stubs[0].zone = \"a..b\": no domain: write one such as \"example.org\", "
+     "or \".\"\n"},
+    {"stub without address", "resolver: { stubs = ( { zone = \"a.example\"; } ); };",
+     "t.conf:1: resolver.stubs[0] = { ... }: address is missing: add address, an address in "
+     "quotes: \"192.0.2.53\", \"192.0.2.53:5353\", \"[2001:db8::53]:53\"\n"},
+    {"stub with a bad address",
+     "resolver: { stubs = ( { zone = \".\"; address = \"[::1]\"; } ); };",
+     "t.conf:1: resolver.stubs[0].address = \"[::1]\": write an address in quotes: \"192.0.2.53\", "
+     "\"192.0.2.53:5353\", \"[2001:db8::53]:53\"\n"},
+    {"destination without match", "destinations = ( { level = \"may\"; } );",
+     "t.conf:1: destinations[0] = { ... }: match is missing: add match, text in quotes\n"},
+    {"match of an address", "destinations = ( { match = \"postmaster@a.example\"; } );",
+     "t.conf:1: destinations[0].match = \"postmaster@a.example\": write the domain alone, "
+     "\"a.example\": rows apply to domains\n"},
+    {"match with a star label", "destinations = ( { match = \"*.a.example\"; } );",
+     "t.conf:1: destinations[0].match = \"*.a.example\": write \".a.example\" for all domains "
+     "below it\n"},
+    {"match that is not ASCII", "destinations = ( { match = \"b\303\274cher.example\"; } );",
+     "t.conf:1: destinations[0].match = \"b\303\274cher.example\": not ASCII: write the A-label of "
+     "this name (xn--...)\n"},
+    {"match with an empty label", "destinations = ( { match = \"a..example\"; } );",
+     "t.conf:1: destinations[0].match = \"a..example\": write a domain, \".parent\", \"mx:host\", "
+     "\"mx:.suffix\", \"[192.0.2.1]\", \"[IPv6:2001:db8::1]\" or \"*\"\n"},
+    {"match mx: alone", "destinations = ( { match = \"mx:\"; } );",
+     "t.conf:1: destinations[0].match = \"mx:\": write a domain, \".parent\", \"mx:host\", "
+     "\"mx:.suffix\", \"[192.0.2.1]\", \"[IPv6:2001:db8::1]\" or \"*\"\n"},
+    {"match of an address without brackets", "destinations = ( { match = \"192.0.2.1\"; } );",
+     "t.conf:1: destinations[0].match = \"192.0.2.1\": write a domain, \".parent\", \"mx:host\", "
+     "\"mx:.suffix\", \"[192.0.2.1]\", \"[IPv6:2001:db8::1]\" or \"*\"\n"},
+    {"match of a bad literal", "destinations = ( { match = \"[2001:db8::1]\"; } );",
+     "t.conf:1: destinations[0].match = \"[2001:db8::1]\": write a domain, \".parent\", "
+     "\"mx:host\", \"mx:.suffix\", \"[192.0.2.1]\", \"[IPv6:2001:db8::1]\" or \"*\"\n"},
+    {"same match twice",
+     "destinations = (\n { match = \"a.example\"; },\n { match = \"b.example\"; },\n { match = "
+     "\"A.Example.\"; }\n);",
+     "t.conf:4: destinations[2].match = \"a.example\": t.conf:2 has that match already: make one "
+     "row of both\n"},
+    {"fingerprint without pins",
+     "destinations = ( { match = \"a.example\"; level = \"fingerprint\"; } );",
+     "t.conf:1: destinations[0].level = \"fingerprint\": pins are missing: add fingerprints = [ "
+     "\"sha256:...\" ]\n"},
+    {"fingerprint, short",
+     "destinations = ( { match = \"a.example\"; fingerprints = [ \"00:11\" ]; } );",
+     "t.conf:1: destinations[0].fingerprints[0] = \"00:11\": write the list as [ \"sha256:...\" ], "
+     "32 bytes (SHA-256) or 64 bytes (SHA-512) in hex, with or without colons\n"},
+    {"fingerprint, no hex",
+     "destinations = ( { match = \"a.example\"; fingerprints = [ "
+     "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdxx\" ]; } );",
+     "t.conf:1: destinations[0].fingerprints[0] = "
+     "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdxx\": write the list as [ "
+     "\"sha256:...\" ], 32 bytes (SHA-256) or 64 bytes (SHA-512) in hex, with or without colons\n"},
+    {"fingerprint, SHA-256 said to be SHA-512",
+     "destinations = ( { match = \"a.example\"; fingerprints = [ "
+     "\"sha512:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\" ]; } );",
+     "t.conf:1: destinations[0].fingerprints[0] = "
+     "\"sha512:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\": write the list "
+     "as [ \"sha256:...\" ], 32 bytes (SHA-256) or 64 bytes (SHA-512) in hex, with or without "
+     "colons\n"},
+    {"fingerprint, SHA-1",
+     "destinations = ( { match = \"a.example\"; fingerprints = [ "
+     "\"0123456789abcdef0123456789abcdef01234567\" ]; } );",
+     "t.conf:1: destinations[0].fingerprints[0] = \"0123456789abcdef0123456789abcdef01234567\": "
+     "write the list as [ \"sha256:...\" ], 32 bytes (SHA-256) or 64 bytes (SHA-512) in hex, with "
+     "or without colons\n"},
+    {"fingerprint, colons at random",
+     "destinations = ( { match = \"a.example\"; fingerprints = [ "
+     "\"01:23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\" ]; } );",
+     "t.conf:1: destinations[0].fingerprints[0] = "
+     "\"01:23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\": write the list as [ "
+     "\"sha256:...\" ], 32 bytes (SHA-256) or 64 bytes (SHA-512) in hex, with or without colons\n"},
+    {"names with a blank", "destinations = ( { match = \"a.example\"; names = [ \"mx a\" ]; } );",
+     "t.conf:1: destinations[0].names = [ \"mx a\" ]: write hostname, nexthop, dot-nexthop, a host "
+     "name, or .name\n"},
+    {"names with a star",
+     "destinations = ( { match = \"a.example\"; names = [ \"*.a.example\" ]; } );",
+     "t.conf:1: destinations[0].names = [ \"*.a.example\" ]: write hostname, nexthop, dot-nexthop, "
+     "a host name, or .name\n"},
+    {"names not ASCII",
+     "destinations = ( { match = \"a.example\"; names = [ \"b\303\274cher.example\" ]; } );",
+     "t.conf:1: destinations[0].names = [ \"b\303\274cher.example\" ]: not ASCII: write the "
+     "A-label of this name (xn--...)\n"},
+    {"expires in words", "destinations = ( { match = \"a.example\"; expires = \"31.1.2027\"; } );",
+     "t.conf:1: destinations[0].expires = \"31.1.2027\": write a real day in quotes (ISO 8601, "
+     "UTC): \"2027-01-31\" or \"2027-01-31T12:00:00Z\"\n"},
+    {"expires on no real day",
+     "destinations = ( { match = \"a.example\"; expires = \"2027-02-29\"; } );",
+     "t.conf:1: destinations[0].expires = \"2027-02-29\": write a real day in quotes (ISO 8601, "
+     "UTC): \"2027-01-31\" or \"2027-01-31T12:00:00Z\"\n"},
+    {"expires as a number", "destinations = ( { match = \"a.example\"; expires = 20270131; } );",
+     "t.conf:1: destinations[0].expires = 20270131: write a real day in quotes (ISO 8601, UTC): "
+     "\"2027-01-31\" or \"2027-01-31T12:00:00Z\"\n"},
+    {"expires in 1970", "destinations = ( { match = \"a.example\"; expires = \"1970-01-01\"; } );",
+     "t.conf:1: destinations[0].expires = \"1970-01-01\": write a real day in quotes (ISO 8601, "
+     "UTC): \"2027-01-31\" or \"2027-01-31T12:00:00Z\"\n"},
+    {"route without host", "destinations = ( { match = \"a.example\"; route = { port = 25; }; } );",
+     "t.conf:1: destinations[0].route = { ... }: host is missing: add host, text in quotes\n"},
+    {"route as text", "destinations = ( { match = \"a.example\"; route = \"mx.example:25\"; } );",
+     "t.conf:1: destinations[0].route = \"mx.example:25\": write a group in braces: route: { ... "
+     "}\n"},
+    {"route with a port in host",
+     "destinations = ( { match = \"a.example\"; route = { host = \"mx.example:25\"; }; } );",
+     "t.conf:1: destinations[0].route.host = \"mx.example:25\": write a host name or an IP "
+     "address, without brackets or port\n"},
+    {"route of an MX row",
+     "destinations = ( { match = \"mx:.b.example\"; route = { host = \"mx.example\"; }; } );",
+     "t.conf:1: destinations[0].route.host = \"mx.example\": a route belongs to a domain, this row "
+     "to an MX host: write the domain in match, or take route out\n"},
+    {"syntax: no value", "workers = ;",
+     "t.conf:1: \"workers = ;\": syntax error here or just before: write key = value; and close "
+     "every {, ( and [\n"},
+    {"syntax: no equals sign", "tls {\n level = \"may\";\n};",
+     "t.conf:1: \"tls {\": syntax error here or just before: write key = value; and close every {, "
+     "( and [\n"},
+    {"syntax: an open group", "tls: {\n level = \"may\";\n",
+     "t.conf:2: \"level = \\\"may\\\";\": syntax error here or just before: write key = value; and "
+     "close every {, ( and [\n"},
+    {"syntax: a stray brace", "workers = 1;\n}\n",
+     "t.conf:2: \"}\": syntax error here or just before: write key = value; and close every {, ( "
+     "and [\n"},
+    {"syntax: a key twice", "workers = 1;\nworkers = 2;",
+     "t.conf:2: \"workers = 2;\": a key stands here for the second time: take one out\n"},
+    {"syntax: an open comment, at its beginning", "workers = 1;\n/* rest\nuser = \"x\";\n",
+     "t.conf:2: a comment is not closed: add */ where it ends\n"},
+    {"syntax: an open string, at its beginning",
+     "user = \"tlsmend;\nworkers = 1;\nhelo_name = \"a\";\n",
+     "t.conf:1: a string is not closed on its line: add the second \"\n"},
+    {"syntax: an open string at the end", "user = \"tlsmend",
+     "t.conf:1: a string is not closed: add the second \"\n"},
+    {"syntax: arrays are of one type", "resolver: { forward = [ \"::1\", 5 ]; };",
+     "t.conf:1: \"resolver: { forward = [ \\\"::1\\\", 5 ]; };\": write all elements of a list in "
+     "quotes\n"},
+    {"include", "@include \"/etc/passwd\"",
+     "t.conf:1: @include is not supported: write all settings into this file\n"},
+    {"include behind blanks", "workers = 1;\n \t@include \"/etc/passwd\"\n",
+     "t.conf:2: @include is not supported: write all settings into this file\n"},
+    {"include in a comment is not read either", "/*\n@include \"/etc/passwd\"\n*/",
+     "t.conf:2: @include is not supported: write all settings into this file\n"},
+    {"a NUL in a string", "user = \"a\\x00b\";",
+     "t.conf:1: \\x00 in a string: no setting can hold a NUL byte\n"},
+};
+
+#define COUNT (sizeof(cases) / sizeof(cases[0]))
+
+static struct settings *parse(const char *text, size_t n, struct buf *errors)
+{
+    buf_init(errors, (size_t)1 << 20);
+    return settings_parse(text, n, "t.conf", false, errors);
+}
+
+static void test_errors(void **state)
+{
+    struct buf errors;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++) {
+        struct settings *s = parse(cases[i].text, strlen(cases[i].text), &errors);
+
+        if (s != NULL || strcmp(buf_cstr(&errors), cases[i].errors) != 0)
+            fail_msg("%s:\n%s\nwanted:\n%s", cases[i].name, buf_cstr(&errors), cases[i].errors);
+        buf_clear(&errors);
+    }
+}
+
+/* Whatever is cut off, the answer is either settings or an error, never both and never neither. */
+static void test_every_cut(void **state)
+{
+    struct buf errors;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++) {
+        for (size_t cut = 0; cut <= strlen(cases[i].text); cut++) {
+            struct settings *s = parse(cases[i].text, cut, &errors);
+
+            if ((s == NULL) != (errors.n > 0))
+                fail_msg("%s, cut at %zu: %s", cases[i].name, cut, buf_cstr(&errors));
+            settings_drop(&s);
+            buf_clear(&errors);
+        }
+    }
+}
+
+static void test_nul_byte(void **state)
+{
+    static const char text[] = "workers = 1;\nuser = \"a\";\0\nworkers = 2;";
+    struct buf errors;
+
+    (void)state;
+    assert_null(parse(text, sizeof(text) - 1, &errors));
+    assert_string_equal(buf_cstr(&errors), "t.conf:2: a NUL byte: write the file as plain text\n");
+    buf_clear(&errors);
+}
+
+/* The first 50 are shown, the others counted. */
+static void test_many_errors(void **state)
+{
+    struct buf text, errors;
+    size_t lines = 0;
+
+    (void)state;
+    buf_init(&text, 65536);
+    for (int i = 0; i < 80; i++)
+        buf_addf(&text, "bad%d = 1;\n", i);
+    assert_null(parse(text.p, text.n, &errors));
+    for (const char *p = buf_cstr(&errors); (p = strchr(p, '\n')) != NULL; p++)
+        lines++;
+    assert_int_equal(lines, 51);
+    assert_non_null(strstr(buf_cstr(&errors), "t.conf:50: bad49 = 1: unknown key"));
+    assert_non_null(strstr(buf_cstr(&errors), "t.conf: 30 further errors\n"));
+    buf_clear(&errors);
+    buf_clear(&text);
+}
+
+/* A value of any length and depth makes a short message and no crash. */
+static void test_huge_values(void **state)
+{
+    struct buf text, errors;
+
+    (void)state;
+    buf_init(&text, (size_t)4 << 20);
+    buf_add(&text, SLICE("tls: { level = \""));
+    for (int i = 0; i < 1000000; i++)
+        buf_addc(&text, 'x');
+    buf_add(&text, SLICE("\"; };"));
+    assert_null(parse(text.p, text.n, &errors));
+    assert_in_range(errors.n, 100, 1000);
+    buf_clear(&errors);
+
+    buf_reset(&text);
+    buf_add(&text, SLICE("destinations = "));
+    for (int i = 0; i < 100000; i++)
+        buf_addc(&text, '(');
+    assert_null(parse(text.p, text.n, &errors));
+    assert_in_range(errors.n, 1, 1000);
+    buf_clear(&errors);
+    buf_clear(&text);
+}
+
+static void test_load(void **state)
+{
+    struct buf errors;
+
+    (void)state;
+    buf_init(&errors, 4096);
+    assert_null(settings_load("/nonexistent/t.conf", &errors));
+    assert_string_equal(
+        buf_cstr(&errors),
+        "/nonexistent/t.conf: No such file or directory: name a file that can be read\n");
+    buf_reset(&errors);
+    assert_null(settings_load("/", &errors));
+    assert_string_equal(buf_cstr(&errors), "/: Is a directory: name a file that can be read\n");
+    buf_clear(&errors);
+}
+
+/* What settings name must be there, and each missing thing is said with its line. */
+static void test_missing_files(void **state)
+{
+    static const char text[] =
+        "user = \"no-such-user\";\n"
+        "tls: { trust_store = \"/nonexistent/a\";\n"
+        "       crl_files = [ \"/dev/null\", \"/nonexistent/b\" ]; };\n"
+        "destinations = ( { match = \"*\"; ca_file = \"/nonexistent/c\"; } );\n"
+        "resolver: { trust_anchor = \"/nonexistent/d\"; };\n"
+        "log: { sinks = ( { kind = \"file\"; path = \"/nonexistent/e\"; },\n"
+        "                 { kind = \"file\"; path = \"/tmp\"; } ); };\n";
+    static const char *const wanted[] = {
+        "t.conf:1: user = \"no-such-user\": no such user: create it",
+        "t.conf:2: tls.trust_store = \"/nonexistent/a\": /nonexistent/a: No such file",
+        "t.conf:3: tls.crl_files = [ \"/dev/null\", \"/nonexistent/b\" ]: /dev/null: not a file",
+        "/nonexistent/b: No such file",
+        "t.conf:4: destinations[0].ca_file = \"/nonexistent/c\": /nonexistent/c: No such file",
+        "t.conf:5: resolver.trust_anchor = \"/nonexistent/d\": /nonexistent/d: No such file",
+        "t.conf:6: log.sinks[0].path = \"/nonexistent/e\": its directory is not there",
+        "t.conf:7: log.sinks[1].path = \"/tmp\": a directory: name a file in it",
+    };
+    struct buf errors;
+
+    (void)state;
+    buf_init(&errors, 65536);
+    assert_null(settings_parse(text, sizeof(text) - 1, "t.conf", true, &errors));
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        if (strstr(buf_cstr(&errors), wanted[i]) == NULL)
+            fail_msg("no \"%s\" in:\n%s", wanted[i], buf_cstr(&errors));
+    buf_clear(&errors);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_errors),        cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_nul_byte),      cmocka_unit_test(test_many_errors),
+        cmocka_unit_test(test_huge_values),   cmocka_unit_test(test_load),
+        cmocka_unit_test(test_missing_files),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
