@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from .netns import BLACK_HOLE_IP4, BLACK_HOLE_IP6, DNS_IP4, DNS_IP6
 from .process import Process, wait_for
+from .tree import CACHE
 
 TTL = 60
 _SOA = "ns.example. hostmaster.example. 1 3600 600 604800 1"
@@ -108,8 +109,9 @@ class Knot:
             self._zone_file(zone).write_text(_zone_text(zone), encoding="ascii")
         tampered_ds = self._write_tampered()
         (self.directory / "knot.conf").write_text(self._config(), encoding="ascii")
-        self._process = Process("knotd", ["/usr/sbin/knotd", "-c", str(self.directory / "knot.conf")],
-                                self.directory / "knot.log", ns=self._ns)
+        self._process = Process(
+            "knotd", [str(CACHE / "knot/usr/sbin/knotd"), "-c", str(self.directory / "knot.conf")],
+            self.directory / "knot.log", ns=self._ns)
         wait_for(lambda: "Knot to serve its zones\n" + self._process.tail(), self._ready, 20)
         self.trust_anchor.write_text(
             "".join(f". IN DNSKEY {k}\n" for k in self.query(".", "DNSKEY").records), encoding="ascii")

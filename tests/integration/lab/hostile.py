@@ -40,10 +40,13 @@ class HostileMx:
 
     capabilities = ("PIPELINING", "SIZE 104857600", "STARTTLS", "8BITMIME", "ENHANCEDSTATUSCODES")
 
-    def __init__(self, net, *, addresses=None, port=25, name="mx.lab.example", chain=None, replies=None,
+    def __init__(self, net, *, ns=None, addresses=None, port=25, name="mx.lab.example", chain=None, replies=None,
                  behave=None, capabilities=None, read_rate=0, receive_buffer=0, **tls):
         self.addresses = tuple(addresses or net.new_host())
         self.port, self.name, self.chain, self.replies = port, name, chain, dict(replies or {})
+        unknown = set(tls) - {"versions", "ciphers", "client_cert", "setup"}
+        if unknown:
+            raise TypeError(f"HostileMx knows no {unknown}")
         self.read_rate, self._behave, self._tls = read_rate, behave or Connection.converse, tls
         if capabilities is not None:
             self.capabilities = tuple(capabilities)
@@ -51,7 +54,7 @@ class HostileMx:
         self._stopping, self._sockets, self._threads = threading.Event(), set(), []
         self._selector = selectors.DefaultSelector()
         for address in self.addresses:
-            listener = net.internet.listen(address, port)
+            listener = (ns or net.internet).listen(address, port)
             if receive_buffer:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             listener.setblocking(False)
