@@ -194,6 +194,8 @@ void attempt_log(struct log *log, const struct attempt *a)
                 : a->dest->implicit_mx ? "implicit-mx"
                                        : "mx");
     record_bool(r, "dnssec", a->host->mx_secure && a->host->addr_secure);
+    if (a->dest->mx_ignored > 0)
+        record_int(r, "mx_ignored", (int64_t)a->dest->mx_ignored);
     put_demand(r, &a->host->demand);
     put_negotiation(r, a);
     put_end(r, a);

@@ -159,6 +159,7 @@ static bool take_mx(struct destination_query *q, const struct dns_answer *answer
     if (count > 0)
         memcpy(records, answer->mx, count * sizeof(*records));
     kind = mx_sort(records, &count, services_random(q->services), &refused);
+    d->mx_ignored = refused + answer->malformed;
     switch (kind) {
     case MX_NULL:
         destination_fail(d, REASON_NULL_MX, "MX 0 .");
