@@ -96,8 +96,8 @@ static void search_path(struct judging *g)
     note_broken(g);
     if (s->cut_off && !s->best.anchored)
         findings_add(&g->findings, REASON_CERT_TOO_MANY,
-                     "no path was found within %d certificates and %d signatures", PATH_MAX_CERTS,
-                     SEARCH_VERIFY_MAX);
+                     "no path of at most %d certificates was found within the bounds of the search",
+                     PATH_MAX_CERTS);
     for (size_t i = 0; i < s->findings.count; i++)
         findings_add(&g->findings, s->findings.list[i].reason, "%s", s->findings.list[i].detail);
 }

@@ -70,6 +70,15 @@ static void refused(const struct path *p, X509_STORE_CTX *ctx, struct findings *
         is_constraint(code) ? "name constraints: " : "", X509_verify_cert_error_string(code));
 }
 
+/* The dates are checked already (rules.c); the library counts the very last second as past. */
+static int64_t library_time(const struct path *p, wall_ms now)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (p->certs[i]->not_after / 1000 == now / 1000)
+            return now / 1000 - 1;
+    return now / 1000;
+}
+
 bool library_check(const struct path *p, wall_ms now, struct findings *out)
 {
     X509_STORE *store = X509_STORE_new();
@@ -84,7 +93,7 @@ bool library_check(const struct path *p, wall_ms now, struct findings *out)
     if (ready) {
         /* An anchor may be an intermediate or the leaf itself (ca_file). */
         X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
-        boring_set_time(ctx, now / 1000);
+        boring_set_time(ctx, library_time(p, now));
         good = X509_verify_cert(ctx) == 1;
         if (!good)
             refused(p, ctx, out);

@@ -9,7 +9,8 @@
 #include "certs/findings_internal.h"
 #include "certs/trust_internal.h"
 
-#define SEARCH_VERIFY_MAX 64  /* signatures checked for one chain, the library's included */
+/* What signatures may cost for one chain, the library's work included; a P-256 signature costs 1. */
+#define SEARCH_COST_MAX 100
 #define SEARCH_PATHS_MAX 48   /* finished paths looked at */
 #define SEARCH_STEPS_MAX 2000 /* certificates put on a path */
 
@@ -38,8 +39,9 @@ struct search {
     /* inside */
     struct path path;
     unsigned best_score, paths, steps;
-    struct link_memo memo[SEARCH_VERIFY_MAX];
-    size_t memo_count, verified;
+    struct link_memo memo[SEARCH_COST_MAX];
+    size_t memo_count;
+    unsigned spent;
     char note[FINDING_DETAIL];
 };
 
