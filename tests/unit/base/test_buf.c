@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Buffers: growth, the cap, taking off the front. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proxy/base/buf.h"
+
+static void a_full_buffer_is_left_as_it_was(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 4);
+    assert_true(buf_add(&b, SLICE("abc")));
+    assert_false(buf_add(&b, SLICE("de")));
+    assert_false(buf_addf(&b, "%d", 12));
+    assert_true(slice_eq(buf_slice(&b), SLICE("abc")));
+    assert_true(buf_addc(&b, 'd'));
+    assert_false(buf_addc(&b, 'e'));
+    assert_true(buf_add(&b, SLICE_NONE));
+    assert_string_equal(buf_cstr(&b), "abcd"); /* the NUL does not count against the cap */
+    assert_true(b.size <= 5);
+    buf_clear(&b);
+    assert_true(buf_add(&b, SLICE("wxyz")));
+    assert_false(buf_addc(&b, '!'));
+    buf_clear(&b);
+}
+
+static void an_empty_buffer_has_an_empty_slice(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 8);
+    assert_non_null(buf_slice(&b).p);
+    assert_int_equal(buf_slice(&b).n, 0);
+    assert_string_equal(buf_cstr(&b), "");
+    buf_clear(&b);
+}
+
+static void many_appends_keep_every_byte(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, SIZE_MAX);
+    for (int i = 0; i < 5000; i++)
+        assert_true(buf_addf(&b, "%04d", i));
+    assert_int_equal(b.n, 20000);
+    assert_memory_equal(b.p + 4 * 4999, "4999", 4);
+    buf_consume(&b, 4 * 4998);
+    assert_true(slice_eq(buf_slice(&b), SLICE("49984999")));
+    buf_consume(&b, 0);
+    buf_consume(&b, 8);
+    assert_int_equal(b.n, 0);
+    buf_reset(&b);
+    assert_true(buf_add(&b, SLICE("x")));
+    assert_string_equal(buf_cstr(&b), "x");
+    buf_clear(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_full_buffer_is_left_as_it_was),
+        cmocka_unit_test(an_empty_buffer_has_an_empty_slice),
+        cmocka_unit_test(many_appends_keep_every_byte),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
