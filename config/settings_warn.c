@@ -95,15 +95,14 @@ static void warn_destination(struct warner *w, const struct override *o, enum tl
              "mail to every other destination may leave in clear text");
     if (o->names.count > 0 && !trust)
         warn(w, GROUP_DESTINATION, "names", o,
-             "not looked at: the level of this row needs no name");
+             "no effect on delivery: the level of this row needs no name");
     if (o->ca_file != NULL && !trust)
         warn(w, GROUP_DESTINATION, "ca_file", o,
-             "not looked at: the level of this row needs no chain");
+             "no effect on delivery: the level of this row needs no chain");
     if (o->fingerprint_count > 0 && level != LEVEL_FINGERPRINT)
-        warn(w, GROUP_DESTINATION, "fingerprints", o,
-             "not looked at: write level = \"fingerprint\"");
+        warn(w, GROUP_DESTINATION, "fingerprints", o, "no effect: write level = \"fingerprint\"");
     if (o->min_version != TLS_VERSION_UNSET && level == LEVEL_NONE)
-        warn(w, GROUP_DESTINATION, "min_version", o, "not looked at: level none uses no TLS");
+        warn(w, GROUP_DESTINATION, "min_version", o, "no effect: level none uses no TLS");
 }
 
 void settings_warnings(const struct settings *s, wall_ms now, struct buf *out)

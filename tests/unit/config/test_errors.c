@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Wrong configurations: each must be refused with exactly these lines (file:line, key, value, mend).
+ * Wrong configurations: each must be refused with exactly these lines (file:line, key, value,
+ * mend).
  */
 #include <setjmp.h>
 #include <stdarg.h>
