@@ -41,14 +41,14 @@ enum setting_group_id {
 struct setting_group {
     const char *path; /* for documents: "destinations[].route" */
     const char *name; /* as written in the file, NULL for the top */
-    enum setting_group_id parent;
-    bool is_list;              /* a list of groups; then: */
-    size_t items_at, count_at; /*   where the array and its length are */
+    size_t items_at;  /* of a list: where the array and its length are */
+    size_t count_at;
     size_t item_size;
-    size_t preset_items; /*   how many items of defaults stand for an absent list */
-    size_t origin_at;    /*   where an item keeps "file:line" */
-    bool optional;       /* an absent group is not filled with defaults; then: */
-    size_t present_at;   /*   a pointer that is not NULL when it was there */
+    size_t preset_items; /* how many items of defaults stand for an absent list */
+    size_t origin_at;    /* where an item keeps "file:line" */
+    enum setting_group_id parent;
+    bool is_list;  /* a list of groups */
+    bool optional; /* when absent, it is not filled with defaults */
 };
 
 struct setting_word {
@@ -70,17 +70,17 @@ struct setting_type {
 };
 
 struct setting_row {
-    enum setting_group_id group;
     const char *key;
     const struct setting_type *type;
     size_t at;
     size_t count_at;  /* of lists */
     size_t set_at;    /* a bool: written in the file */
-    int64_t min, max; /* of numbers, durations and sizes */
+    int64_t min, max; /* of numbers, durations and sizes; min > 0 of texts: not empty */
     const struct setting_word *words;
-    bool required;
     const char *preset; /* as an operator would write it; NULL: none */
-    const char *help;
+    const char *help;   /* one sentence */
+    enum setting_group_id group;
+    bool required;
 };
 
 extern const struct setting_group setting_groups[GROUP_COUNT];

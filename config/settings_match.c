@@ -93,10 +93,14 @@ static void check_route(struct loader *l, const struct override *o)
                           "in match, or take route out");
 }
 
+struct sorted_row {
+    const struct override *row;
+};
+
 static int by_match(const void *a, const void *b)
 {
-    const struct override *x = *(const struct override *const *)a;
-    const struct override *y = *(const struct override *const *)b;
+    const struct override *x = ((const struct sorted_row *)a)->row;
+    const struct override *y = ((const struct sorted_row *)b)->row;
     int order = strcmp(x->match, y->match);
 
     return order != 0 ? order : (x > y) - (x < y);
@@ -105,21 +109,21 @@ static int by_match(const void *a, const void *b)
 static void check_duplicates(struct loader *l)
 {
     struct settings *s = &l->loaded->shown;
-    const struct override **sorted;
+    struct sorted_row *sorted;
     size_t n = 0;
 
     if (s->destination_count < 2)
         return;
-    sorted = mem_array(s->destination_count, sizeof(sorted[0]));
+    sorted = mem_array(s->destination_count, sizeof(*sorted));
     for (size_t i = 0; i < s->destination_count; i++)
         if (s->destinations[i].match != NULL)
-            sorted[n++] = &s->destinations[i];
-    qsort(sorted, n, sizeof(sorted[0]), by_match);
+            sorted[n++].row = &s->destinations[i];
+    qsort(sorted, n, sizeof(*sorted), by_match);
     for (size_t i = 1; i < n; i++)
-        if (strcmp(sorted[i - 1]->match, sorted[i]->match) == 0)
-            loader_rule_error(l, GROUP_DESTINATION, "match", sorted[i],
+        if (strcmp(sorted[i - 1].row->match, sorted[i].row->match) == 0)
+            loader_rule_error(l, GROUP_DESTINATION, "match", sorted[i].row,
                               "%s has that match already: make one row of both",
-                              sorted[i - 1]->origin);
+                              sorted[i - 1].row->origin);
     free(sorted);
 }
 

@@ -176,8 +176,10 @@ static void test_words(void **state)
                  " fingerprints = [ \"%064d\" ]; } );",
                  name, tls_version_name(i % 2 == 0 ? TLS_VERSION_1_2 : TLS_VERSION_1_3), 0);
         s = settings_parse(text.p, text.n, "t.conf", false, &errors);
-        if (s == NULL)
+        if (s == NULL) {
             fail_msg("%s: %s", name, buf_cstr(&errors));
+            return;
+        }
         assert_int_equal(s->destinations[0].level, i);
         assert_int_equal(s->destinations[0].min_version,
                          i % 2 == 0 ? TLS_VERSION_1_2 : TLS_VERSION_1_3);
