@@ -53,8 +53,10 @@ static bool next_word(struct slice *rest, struct slice *word)
     return n > 0;
 }
 
-static bool is_queue_id(struct slice s)
+static bool is_queue_id(struct slice s, const char *cut)
 {
+    if (s.p + s.n == cut)
+        return false; /* the field was cut here, perhaps within the word */
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
 
@@ -80,7 +82,7 @@ static void find_id(struct received_scan *s)
             if (!next_word(&rest, &value))
                 return;
             if (slice_ieq(word, SLICE("id"))) {
-                if (is_queue_id(value))
+                if (is_queue_id(value, s->field + sizeof(s->field)))
                     memcpy(s->queue_id, value.p, value.n); /* the rest is zero already */
                 return;
             }

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's queue id from the first Received field, at every split (C-LEG-02). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proxy/smtp/received.h"
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+#define END "Subject: x\r\n\r\nbody\r\n"
+
+static void c_leg_02_queue_ids_of_the_legacy_mtas(void **state)
+{
+    static const struct {
+        const char *message, *id;
+    } cases[] = {
+        /* Postfix, by network and by pickup */
+        {"Received: from client.example (client.example [192.0.2.9])\r\n"
+         "\tby mx.example (Postfix) with ESMTP id 4WxYz12abc\r\n"
+         "\tfor <a@b.example>; Sun, 22 Nov 2026 05:54:00 +0000 (UTC)\r\n" END,
+         "4WxYz12abc"},
+        {"Received: by mx (Postfix, from userid 0)\r\n\tid ABC123; Sun, 22 Nov 2026\r\n" END,
+         "ABC123"},
+        /* Exim */
+        {"Received: from x by y with esmtp (Exim 4.96)\r\n\t(envelope-from <a@b>)\r\n"
+         "\tid 1abcDE-0001Xy-2Z\r\n\tfor x@y;\r\n\tSun, 22 Nov 2026\r\n" END,
+         "1abcDE-0001Xy-2Z"},
+        {"Received: from root by y with local (Exim 4.96)\r\n"
+         "\tid 1abcDE-00000000Xy-2Z2Z; Sun\r\n" END,
+         "1abcDE-00000000Xy-2Z2Z"},
+        /* Sendmail */
+        {"Received: from x (localhost [127.0.0.1])\r\n\tby host (8.17/8.17) id 3AM5abc012345; Sun"
+         "\r\n" END,
+         "3AM5abc012345"},
+        /* OpenSMTPD */
+        {"Received: from x (x [local])\r\n\tby host (OpenSMTPD) with ESMTP id 1a2b3c4d for <a@b>;\r"
+         "\n\tSun, 22 Nov 2026 05:54:00 +0000 (UTC)\r\n" END,
+         "1a2b3c4d"},
+        /* more words behind a clause; a host called id; no blank before a comment */
+        {"Received: from x by y with Microsoft SMTP Server (TLS) id 14.3.1; d\r\n" END, "14.3.1"},
+        {"Received: from id (id [192.0.2.1]) by via id real; d\r\n" END, "real"},
+        {"Received: from x(y)by z(w)id q1(v);d\r\n" END, "q1"},
+        {"Received: by x (nested (id no) \\) id no) id yes; d\r\n" END, "yes"},
+        {"RECEIVED : BY X ID q2; d\r\n" END, "q2"},
+        {"Received:by x id\r\n q3\r\n" END, "q3"},
+        /* other fields before it, folded ones with the word in them too */
+        {"Return-Path: <a@b>\r\nX-A: 1\r\n Received: by n id no; d\r\nReceived: by y id q4; "
+         "d\r\n" END,
+         "q4"},
+        {"X-Received: by n id no; d\r\nReceive: by n id no\r\nReceived: by y id q5; d\r\n" END,
+         "q5"},
+        /* the first one decides */
+        {"Received: (qmail 123 invoked by uid 0); d\r\nReceived: by x id no; d\r\n" END, ""},
+        {"Received: by x id q6; d\r\nReceived: by x id no; d\r\n" END, "q6"},
+        /* none */
+        {"Received: by x; id no\r\n" END, ""},
+        {"Received: by x id; d\r\n" END, ""},
+        {"Received: by x id\r\n" END, ""},
+        {"Received: by x (id no\r\n" END, ""},
+        {"Received: by x id <a@b>; d\r\n" END, ""},
+        {"Received: by x id a\001b; d\r\n" END, ""},
+        {"Received: by x id b\xc3\xa4; d\r\n" END, ""},
+        {"Received: by x for id id q7; d\r\n" END, "q7"},
+        {"Subject: x\r\n\r\nReceived: by x id no; d\r\n" END, ""},
+        {"\r\nReceived: by x id no; d\r\n" END, ""},
+        {"", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct slice in = slice_str(cases[i].message);
+
+        for (size_t cut = 0; cut <= in.n; cut++) {
+            struct received_scan s;
+
+            received_scan_start(&s);
+            received_scan_feed(&s, slice_first(in, cut));
+            received_scan_feed(&s, slice_from(in, cut));
+            if (strcmp(s.queue_id, cases[i].id) != 0)
+                fail_msg("%s, cut at %zu: '%s'", in.p, cut, s.queue_id);
+            assert_int_equal(s.done, in.n > 0);
+        }
+    }
+}
+
+static void long_ids_and_fields(void **state)
+{
+    static char in[4000];
+    struct received_scan s;
+
+    (void)state;
+    for (size_t n = 126; n <= 129; n++) {
+        (void)snprintf(in, sizeof(in), "Received: by x id %0*d; d\r\n" END, (int)n, 7);
+        received_scan_start(&s);
+        received_scan_feed(&s, slice_str(in));
+        assert_int_equal(strlen(s.queue_id), n < QUEUE_ID_MAX ? n : 0);
+    }
+    /* The field is cut in the middle of the word: what is left of it is not an id. */
+    (void)snprintf(in, sizeof(in), "Received: by %02033d id abcdefgh; d\r\n" END, 7);
+    received_scan_start(&s);
+    received_scan_feed(&s, slice_str(in));
+    assert_true(s.done);
+    assert_string_equal(s.queue_id, "");
+}
+
+static void the_search_has_an_end(void **state)
+{
+    struct received_scan s;
+    size_t fed = 0;
+
+    (void)state;
+    received_scan_start(&s);
+    while (!s.done && fed < 1000000) {
+        received_scan_feed(&s, SLICE("X-Filler: filler\r\n"));
+        fed += 18;
+    }
+    assert_true(fed < RECEIVED_SCAN_MAX + 18);
+    received_scan_feed(&s, SLICE("Received: by x id no; d\r\n\r\n"));
+    assert_string_equal(s.queue_id, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(c_leg_02_queue_ids_of_the_legacy_mtas),
+        cmocka_unit_test(long_ids_and_fields),
+        cmocka_unit_test(the_search_has_an_end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
