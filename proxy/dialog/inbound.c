@@ -177,11 +177,11 @@ enum inbound_event inbound_feed(struct inbound *in, const char *bytes, size_t n,
                                 struct inbound_what *what)
 {
     *used = 0;
-    *what = (struct inbound_what){.slot = 0};
     for (;;) {
         enum inbound_event ev = INBOUND_NEED_INPUT;
         size_t taken = 0;
 
+        *what = (struct inbound_what){.slot = 0}; /* nothing stays of a refused command */
         if (in->phase == IN_CLOSED) {
             *used = n;
             return INBOUND_CLOSE;

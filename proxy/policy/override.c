@@ -54,7 +54,7 @@ static struct rank rank_row(struct slice match, struct slice domain, struct slic
     if (slice_eq(match, SLICE("*")))
         return (struct rank){FIT_ANY, 0};
     if (is_literal(domain) || is_literal(match))
-        return (struct rank){literal_eq(match, domain) ? FIT_EXACT : FIT_NONE, match.n};
+        return (struct rank){literal_eq(match, domain) ? FIT_EXACT : FIT_NONE, 0};
     if (slice_istarts(match, SLICE("mx:"))) {
         if (mx_host.n == 0)
             return (struct rank){FIT_NONE, 0};
