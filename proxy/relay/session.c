@@ -236,9 +236,9 @@ static enum inbound_event feed(struct session *s)
         size_t used = 0;
 
         ev = inbound_feed(s->in, in.p, in.n, &used, &what);
-        stream_consume(s->stream, used);
-        if (!take_event(s, ev, &what))
+        if (!take_event(s, ev, &what)) /* what.content points into the stream's bytes */
             return INBOUND_CLOSE;
+        stream_consume(s->stream, used);
         flush(s);
         settle_transaction(s);
         if (ev == INBOUND_WAIT || (ev == INBOUND_NEED_INPUT && stream_unread(s->stream) == 0))

@@ -107,6 +107,11 @@ void upstream_start_tls(struct upstream *u)
     buf_init(&scratch, 16384);
     req.name_count = demand_names(d, slice_str(u->host->name), slice_str(u->dest->nexthop),
                                   &scratch, names, REFERENCE_NAMES_MAX);
+    if (req.name_count == 0 && req.sni != NULL) {
+        /* No name is owed at this level; the judgement is made and logged all the same. */
+        names[0] = slice_str(u->host->name);
+        req.name_count = 1;
+    }
     if (d->override != NULL) {
         req.fingerprints = d->override->fingerprints;
         req.fingerprint_count = d->override->fingerprint_count;
@@ -182,7 +187,6 @@ static void on_ended(void *owner, enum stream_end how, const char *detail)
     struct upstream *u = OBJ_CAST(upstream, UPSTREAM_MAGIC, owner);
     struct outbound_what what = {0};
 
-    (void)how;
     if (u->finishing) {
         upstream_left(u);
         return;
@@ -190,6 +194,11 @@ static void on_ended(void *owner, enum stream_end how, const char *detail)
     upstream_pump(u);
     if (u->dead || u->finishing)
         return;
+    if (how == STREAM_TLS_ERROR && outbound_phase(u->out) == OUTBOUND_PHASE_EHLO_TLS) {
+        /* TLS 1.3: the MX judges our side of the handshake only after we think it done. */
+        upstream_tell_failed(u, STAGE_HANDSHAKE, stream_end_reason(u->stream), NULL, detail);
+        return;
+    }
     upstream_take_event(u, outbound_lost(u->out, detail, &what), &what);
 }
 
