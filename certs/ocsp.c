@@ -47,6 +47,28 @@ static const char *open_response(struct slice response, CBS *basic)
                                                                                     : not_read;
 }
 
+/* RFC 6960 4.4: none of the extensions is needed here; a critical one must be understood. */
+static bool extensions_harmless(CBS *in, unsigned tag)
+{
+    CBS tagged, list, ext, oid;
+    int present, critical = 0;
+
+    if (!CBS_get_optional_asn1(in, &tagged, &present, tag))
+        return false;
+    if (!present)
+        return true;
+    if (!CBS_get_asn1(&tagged, &list, CBS_ASN1_SEQUENCE))
+        return false;
+    while (CBS_len(&list) > 0) {
+        if (!CBS_get_asn1(&list, &ext, CBS_ASN1_SEQUENCE) ||
+            !CBS_get_asn1(&ext, &oid, CBS_ASN1_OBJECT) ||
+            (CBS_peek_asn1_tag(&ext, CBS_ASN1_BOOLEAN) && !CBS_get_asn1_bool(&ext, &critical)) ||
+            critical)
+            return false;
+    }
+    return true;
+}
+
 static bool read_responder(CBS *tbs, struct basic_response *b)
 {
     CBS id, key;
@@ -77,7 +99,8 @@ static bool read_basic(CBS basic, struct basic_response *b)
     if (!CBS_get_asn1(&element, &tbs, CBS_ASN1_SEQUENCE) ||
         !CBS_get_optional_asn1_uint64(&tbs, &version, EXPLICIT(0), 0) || version != 0 ||
         !read_responder(&tbs, b) || !der_generalized_time(&tbs, &produced) ||
-        !CBS_get_asn1(&tbs, &b->responses, CBS_ASN1_SEQUENCE))
+        !CBS_get_asn1(&tbs, &b->responses, CBS_ASN1_SEQUENCE) ||
+        !extensions_harmless(&tbs, EXPLICIT(1)))
         return false;
     if (!der_algorithm(&basic, &oid, &params) || !der_bits(&basic, &b->signature) ||
         !CBS_get_optional_asn1(&basic, &tagged, &present, EXPLICIT(0)) || CBS_len(&basic) != 0)
@@ -173,7 +196,8 @@ static const char *check_times(CBS *single, wall_ms now)
 
     if (!der_generalized_time(single, &this_update) ||
         !CBS_get_optional_asn1(single, &tagged, &present, EXPLICIT(0)) ||
-        (present && !der_generalized_time(&tagged, &next_update)))
+        (present && !der_generalized_time(&tagged, &next_update)) ||
+        !extensions_harmless(single, EXPLICIT(1)) || CBS_len(single) != 0)
         return not_read;
     if (!present)
         next_update = this_update + OCSP_AGE_MAX_MS;
@@ -204,11 +228,43 @@ static enum ocsp_status read_single(CBS single, wall_ms now, const char **why)
     return tag == (CBS_ASN1_CONTEXT_SPECIFIC | 2) ? OCSP_UNKNOWN : OCSP_INVALID;
 }
 
+/* Several answers about one certificate: the worst one in its time counts. */
+static enum ocsp_status worst_answer(CBS responses, const struct cert *leaf,
+                                     const struct cert *issuer, wall_ms now, const char **why)
+{
+    static const int badness[] = {
+        [OCSP_INVALID] = 1, [OCSP_GOOD] = 2, [OCSP_UNKNOWN] = 3, [OCSP_REVOKED] = 4};
+    enum ocsp_status worst = OCSP_INVALID;
+    bool found = false;
+
+    *why = "the response is about another certificate";
+    for (int i = 0; i < RESPONSES_MAX && CBS_len(&responses) > 0; i++) {
+        CBS single, id;
+        const char *reason;
+        enum ocsp_status status;
+
+        if (!CBS_get_asn1(&responses, &single, CBS_ASN1_SEQUENCE) ||
+            !CBS_get_asn1(&single, &id, CBS_ASN1_SEQUENCE)) {
+            *why = not_read;
+            return OCSP_INVALID;
+        }
+        if (!is_about(id, leaf, issuer))
+            continue;
+        status = read_single(single, now, &reason);
+        if (!found || badness[status] > badness[worst]) {
+            worst = status;
+            *why = reason;
+        }
+        found = true;
+    }
+    return worst;
+}
+
 enum ocsp_status ocsp_check(struct slice response, const struct cert *leaf,
                             const struct cert *issuer, wall_ms now, const char **why)
 {
     struct basic_response b = {.responder_name = SLICE_NONE};
-    CBS basic, single, id;
+    CBS basic;
 
     *why =
         response.n > OCSP_BYTES_MAX ? "the response is too large" : open_response(response, &basic);
@@ -222,15 +278,7 @@ enum ocsp_status ocsp_check(struct slice response, const struct cert *leaf,
         *why = "the response is not signed by the issuer or its responder";
         return OCSP_INVALID;
     }
-    for (int i = 0; i < RESPONSES_MAX && CBS_len(&b.responses) > 0; i++) {
-        if (!CBS_get_asn1(&b.responses, &single, CBS_ASN1_SEQUENCE) ||
-            !CBS_get_asn1(&single, &id, CBS_ASN1_SEQUENCE))
-            return OCSP_INVALID;
-        if (is_about(id, leaf, issuer))
-            return read_single(single, now, why);
-    }
-    *why = "the response is about another certificate";
-    return OCSP_INVALID;
+    return worst_answer(b.responses, leaf, issuer, now, why);
 }
 
 const char *ocsp_status_name(enum ocsp_status s)

@@ -137,16 +137,12 @@ static json_t *failed(const char *why)
     return json_pack("{s:s, s:s}", "verdict", "ERROR", "detail", why);
 }
 
-static json_t *judge(const json_t *line, struct judge_request *req, bool enforced)
+static json_t *judge(const struct judge_request *req, bool enforced)
 {
-    const json_t *host = json_object_get(line, "host");
-    struct slice name = slice_str(json_string_value(host));
     struct judgement j;
     struct timespec from, to;
     json_t *out;
 
-    req->names = &name;
-    req->name_count = json_is_string(host) ? 1 : 0;
     (void)clock_gettime(CLOCK_MONOTONIC, &from);
     judge_chain(req, &j);
     (void)clock_gettime(CLOCK_MONOTONIC, &to);
@@ -163,7 +159,10 @@ static json_t *run(const json_t *line)
     const json_t *ocsp = json_object_get(line, "ocsp");
     const char *level_name = json_string_value(json_object_get(line, "level"));
     enum tls_level level = LEVEL_VERIFY;
-    struct judge_request req = {.min_rsa_bits = 2048};
+    const json_t *host = json_object_get(line, "host");
+    struct slice name = slice_str(json_string_value(host));
+    struct judge_request req = {
+        .names = &name, .name_count = json_is_string(host) ? 1 : 0, .min_rsa_bits = 2048};
     struct blobs chain = {NULL, 0};
     struct buf error;
     struct trust_store *trust = NULL;
@@ -187,7 +186,7 @@ static json_t *run(const json_t *line)
         req.trust = trust;
         req.chain = chain.items;
         req.chain_count = chain.count;
-        out = judge(line, &req, tls_level_owes_trust(level) || level == LEVEL_FINGERPRINT);
+        out = judge(&req, tls_level_owes_trust(level) || level == LEVEL_FINGERPRINT);
     }
     if (json_object_get(line, "id") != NULL)
         (void)json_object_set(out, "id", json_object_get(line, "id"));

@@ -73,6 +73,9 @@ struct make_ocsp {
     struct slice responder; /* a delegated responder's certificate, absent: the issuer */
     enum make_status status;
     int64_t from, to; /* 0: around TEST_NOW; to < 0: no next update */
+    bool has_second;  /* another answer about the same certificate, before the first */
+    enum make_status second;
+    bool critical; /* an unknown critical extension in the answer */
     bool sha256_id, by_key, damage;
     const char *hash; /* of the signature */
     int error;        /* responseStatus */

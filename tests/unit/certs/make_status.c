@@ -76,18 +76,30 @@ static void put_cert_id(CBB *single, const struct make_ocsp *m)
     MUST(CBB_flush(single));
 }
 
-static void put_single(CBB *list, const struct make_ocsp *m)
+static void put_critical(CBB *single)
+{
+    CBB tagged, list, ext, value;
+
+    MUST(CBB_add_asn1(single, &tagged, DER_EXPLICIT(1)));
+    MUST(CBB_add_asn1(&tagged, &list, CBS_ASN1_SEQUENCE));
+    MUST(CBB_add_asn1(&list, &ext, CBS_ASN1_SEQUENCE));
+    der_put_oid(&ext, "1.2.3.4.5");
+    MUST(CBB_add_asn1_bool(&ext, 1) && CBB_add_asn1(&ext, &value, CBS_ASN1_OCTETSTRING));
+    MUST(CBB_flush(single));
+}
+
+static void put_single(CBB *list, const struct make_ocsp *m, enum make_status answer)
 {
     CBB single, status, next;
 
     MUST(CBB_add_asn1(list, &single, CBS_ASN1_SEQUENCE));
     put_cert_id(&single, m);
-    if (m->status == STAPLE_REVOKED) {
+    if (answer == STAPLE_REVOKED) {
         MUST(CBB_add_asn1(&single, &status, DER_EXPLICIT(1)));
         der_put_time(&status, TEST_NOW - TEST_DAY, true);
     } else {
         MUST(CBB_add_asn1(&single, &status,
-                          CBS_ASN1_CONTEXT_SPECIFIC | (m->status == STAPLE_UNKNOWN ? 2 : 0)));
+                          CBS_ASN1_CONTEXT_SPECIFIC | (answer == STAPLE_UNKNOWN ? 2 : 0)));
     }
     MUST(CBB_flush(&single));
     der_put_time(&single, m->from != 0 ? m->from : TEST_NOW - TEST_DAY, true);
@@ -95,6 +107,9 @@ static void put_single(CBB *list, const struct make_ocsp *m)
         MUST(CBB_add_asn1(&single, &next, DER_EXPLICIT(0)));
         der_put_time(&next, m->to != 0 ? m->to : TEST_NOW + TEST_DAY, true);
     }
+    MUST(CBB_flush(&single));
+    if (m->critical)
+        put_critical(&single);
     MUST(CBB_flush(list));
 }
 
@@ -117,7 +132,9 @@ static struct slice basic_response(const struct make_ocsp *m)
     MUST(CBB_flush(&tbs));
     der_put_time(&tbs, TEST_NOW - TEST_DAY, true);
     MUST(CBB_add_asn1(&tbs, &list, CBS_ASN1_SEQUENCE));
-    put_single(&list, m);
+    if (m->has_second)
+        put_single(&list, m, m->second);
+    put_single(&list, m, m->status);
     MUST(CBB_flush(&tbs));
     if (delegated) {
         CBB certs, tagged, seq;

@@ -39,11 +39,10 @@ static const struct judge_row {
     enum key_choice leaf_key, middle_key, root_key;
     enum sending send;
     enum trusting trust;
-    bool self_signed; /* the leaf */
+    enum reason want, also; /* also REASON_OK: none */
     const char *host;
-    enum reason want;
     const char *detail;
-    enum reason also; /* REASON_OK: none */
+    bool self_signed; /* the leaf */
 } rows[] = {
 #define OLD .from = TEST_NOW - 9 * TEST_DAY, .to = TEST_NOW - TEST_DAY
 #define EARLY .from = TEST_NOW + TEST_DAY, .to = TEST_NOW + 9 * TEST_DAY

@@ -46,6 +46,12 @@ static const struct ocsp_row {
      .want = OCSP_INVALID},
     {"an error", {.error = 3}, .want = OCSP_INVALID, .detail = "answered with an error"},
 
+    {"a critical extension", {.critical = true}, .want = OCSP_INVALID},
+    {"good and revoked", {.has_second = true, .second = STAPLE_REVOKED}, .want = OCSP_REVOKED},
+    {"revoked and good", {.status = STAPLE_REVOKED, .has_second = true}, .want = OCSP_REVOKED},
+    {"good and unknown", {.has_second = true, .second = STAPLE_UNKNOWN}, .want = OCSP_UNKNOWN},
+    {"good and good", {.has_second = true}, .want = OCSP_GOOD},
+
     {"delegate without the purpose", .by = BY_DELEGATE, .delegate = {.extended = "server"},
      .want = OCSP_INVALID},
     {"delegate expired", .by = BY_DELEGATE,
@@ -186,9 +192,8 @@ static void must_staple_c_cert_08(void **state)
 {
     static const struct {
         const char *name;
-        bool must, staple;
         struct make_ocsp ocsp;
-        bool missing;
+        bool must, staple, missing;
     } cases[] = {
         {"not demanded", .must = false, .missing = false},
         {"demanded, none there", .must = true, .missing = true},
