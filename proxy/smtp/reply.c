@@ -118,9 +118,8 @@ void reply_recode(struct reply *r, int code)
             break;
         at += (size_t)(end - line.p) + 1;
     }
-    if (r->enh.class != 0)
-        r->enh.class = (unsigned char)(code / 100);
     r->code = code;
+    r->enh = enhanced_parse(buf_slice(&r->text), code);
 }
 
 /* RFC 5321 4.2: textstring = 1*(%d09 / %d32-126).  Anything else could be a line end or an escape

@@ -51,8 +51,8 @@ void reply_set(struct reply *r, int code, const char *enh, struct slice text);
 /* Enhanced code at the start of a reply text, if its class fits `code`; class 0 else. */
 struct enhanced enhanced_parse(struct slice text, int code);
 
-/* Change code (and the class of the enhanced code, both in enh and at the start of every line that
- * carries one): 421 -> 451, 552 -> 452. */
+/* Change code, and the class of the enhanced code at the start of every line that carries one; enh
+ * is read again from the text.  421 -> 451, 552 -> 452. */
 void reply_recode(struct reply *r, int code);
 
 /* The wire form with CRLF.  Control bytes become '?', bytes over 0x7e '?'; lines over 500 bytes are

@@ -294,6 +294,7 @@ static void recoding_changes_code_and_class(void **state)
         {"552-full\r\n552 5.2.2 x\r\n", 452, "452-full\r\n452 4.2.2 x\r\n", 0},
         {"552 2.1.1 odd\r\n", 452, "452 2.1.1 odd\r\n", 0},
         {"552 5.2.2\r\n", 452, "452 4.2.2\r\n", 4},
+        {"552 4.2.2 x\r\n", 452, "452 4.2.2 x\r\n", 4}, /* not believed before, but now it fits */
         {"451 4.4.2 x\r\n", 550, "550 5.4.2 x\r\n", 5},
     };
     struct reply r;
