@@ -62,7 +62,9 @@ static void load_list(struct loader *l, const struct setting_group *group,
     size_t n = group->preset_items, used = 0;
     char *items;
 
-    if (node != NULL && !config_setting_is_list(node)) {
+    /* "[ ]" is as empty as "( )" */
+    if (node != NULL && !config_setting_is_list(node) &&
+        !(config_setting_is_array(node) && config_setting_length(node) == 0)) {
         loader_error(l, node, "write a list of groups: %s = ( { ... }, { ... } )", group->name);
         node = NULL;
     }

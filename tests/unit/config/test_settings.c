@@ -37,6 +37,7 @@ static const struct {
     {"user = \"\";", "user = \"\""},
     {"workers = 256", "workers = 256"},
     {"workers : 3,", "workers = 3"},
+    {"destinations = [ ]; workers = 4;", "workers = 4"},
     {"listeners = ( { address = \"::1\"; port = 26; } );", "listeners[0].address = \"::1\""},
     {"listeners = ( { address = \"0.0.0.0\"; allow_clients = [ \"192.0.2.0/24\", \"::1\" ]; } );",
      "listeners[0].allow_clients = [ \"192.0.2.0/24\", \"::1/128\" ]"},

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: subcommands, help, exit codes, `check` and `version`."""
+
+import subprocess
+
+import pytest
+
+from lab.tlsmend import program
+
+USAGE, CONFIG = 64, 78
+
+
+def tlsmend(*words):
+    return subprocess.run([program(), *words], capture_output=True, text=True, timeout=60,
+                          check=False)
+
+
+@pytest.fixture
+def conf(tmp_path):
+    def write(text):
+        path = tmp_path / "tlsmend.conf"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+    return write
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
+def test_help_names_the_subcommands(words):
+    done = tlsmend(*words)
+    assert done.returncode == 0 and done.stderr == ""
+    for name in ("run", "check", "version"):
+        assert f"\n  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("name", ["run", "check", "version"])
+def test_help_of_a_subcommand_does_nothing_else(name):
+    done = tlsmend(name, "--help")
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.startswith(f"usage: tlsmend {name}")
+
+
+@pytest.mark.parametrize("words, said", [
+    ([], "usage: tlsmend SUBCOMMAND"),
+    (["chek"], 'unknown subcommand "chek" (did you mean "check"?)'),
+    (["check", "-x"], 'unknown option "-x"'),
+    (["check", "-c"], "-c takes the path of one file"),
+    (["check", "-c", "/a", "-c", "/b"], "-c takes the path of one file"),
+    (["check", "/a"], 'unknown option "/a"'),
+    (["run", "-x"], 'unknown option "-x"'),
+    (["version", "-x"], 'unknown option "-x"'),
+])
+def test_wrong_words(words, said):
+    done = tlsmend(*words)
+    assert done.returncode == USAGE and done.stdout == ""
+    assert said in done.stderr
+
+
+def test_version_names_every_library():
+    lines = tlsmend("version").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "tlsmend", "BoringSSL", "libevent", "libunbound", "libconfig", "libpsl"]
+    assert all(any(c.isdigit() for c in line) for line in lines)
+    assert tlsmend("--version").stdout.splitlines() == lines
+
+
+def test_check_prints_values_with_their_source(conf):
+    path = conf('helo_name = "mail.example.org";\n\ntimeouts: { connect = "7s"; };\n')
+    done = tlsmend("check", "-c", path)
+    assert done.returncode == 0, done.stderr
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert f'timeouts.connect = "7s" # {path}:3' in lines
+    assert 'timeouts.greeting = "60s" # default' in lines
+    assert any(line.endswith(" roots") for line in lines)
+    assert done.stderr.endswith(f"{path}: the configuration is good\n")
+
+
+def test_check_says_every_error_and_prints_nothing(conf):
+    path = conf('usr = "x";\ntimeouts: { connect = 7; };\n')
+    done = tlsmend("check", "-c", path)
+    assert done.returncode == CONFIG and done.stdout == ""
+    assert done.stderr == (
+        f'{path}:1: usr = "x": unknown key; the nearest known one here is "user"\n'
+        f'{path}:2: timeouts.connect = 7: the unit is missing: write "7s"\n'
+        f"{path}: the configuration is wrong\n")
+
+
+def test_check_warns_of_expired_rows(conf):
+    path = conf('destinations = ( { match = "a.example"; level = "may"; expires = "2020-01-01"; } );')
+    done = tlsmend("check", "-c", path)
+    assert done.returncode == 0
+    assert f'{path}:1: destinations[0].expires = "2020-01-01": has expired' in done.stderr
+
+
+def test_check_refuses_a_trust_store_without_roots(conf, tmp_path):
+    (tmp_path / "empty.pem").write_text("no certificate\n", encoding="utf-8")
+    done = tlsmend("check", "-c", conf(f'tls: {{ trust_store = "{tmp_path}/empty.pem"; }};'))
+    assert done.returncode == CONFIG
+    assert f"{tmp_path}/empty.pem" in done.stderr
+
+
+def test_check_refuses_a_broken_ca_file(conf, tmp_path):
+    (tmp_path / "ca.pem").write_text("no certificate\n", encoding="utf-8")
+    path = conf(f'\ndestinations = ( {{ match = "a.example"; ca_file = "{tmp_path}/ca.pem"; }} );')
+    done = tlsmend("check", "-c", path)
+    assert done.returncode == CONFIG
+    assert f"{path}:2: " in done.stderr and f"{tmp_path}/ca.pem" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["run", "check"])
+def test_wrong_configuration_ends_with_78(name, conf):
+    """C-IN-08: a listener for strangers without allow_clients does not start."""
+    path = conf('listeners = ( { address = "0.0.0.0"; } );')
+    done = tlsmend(name, "-c", path)
+    assert done.returncode == CONFIG
+    assert f'{path}:1: listeners[0].address = "0.0.0.0": not a loopback address' in done.stderr
+
+
+@pytest.mark.parametrize("name", ["run", "check"])
+def test_missing_file(name):
+    done = tlsmend(name, "-c", "/nonexistent/tlsmend.conf")
+    assert done.returncode == CONFIG
+    assert "/nonexistent/tlsmend.conf: No such file or directory" in done.stderr
+
+
+def test_rows_are_complete():
+    rows = [line.split("\t") for line in tlsmend("check", "--rows").stdout.splitlines()]
+    assert len(rows) > 50 and all(len(row) == 7 for row in rows)
+    assert ["tls", "level"] in [row[:2] for row in rows]
