@@ -146,6 +146,7 @@ static void no_byte_gets_through_raw(void **state)
 
 static void long_values_are_cut_between_characters(void **state)
 {
+    static const char euro[] = {'\xe2', '\x82', '\xac'};
     struct record *r = record_new("x", RECORD_INFO, 0);
     struct slice many[150];
     char large[4096];
@@ -155,7 +156,7 @@ static void long_values_are_cut_between_characters(void **state)
 
     (void)state;
     memset(large, 'a', sizeof(large));
-    memcpy(large + 2043, "\xe2\x82\xac", 3); /* the cut would fall into it */
+    memcpy(large + 2043, euro, sizeof(euro)); /* the cut would fall into it */
     record_str(r, "v", slice_of(large, sizeof(large)));
     record_str(r, "whole", slice_of(large, 2048));
     for (size_t i = 0; i < COUNT(many); i++)

@@ -214,6 +214,7 @@ static void slices_span_lines(void **state)
 
 static void eight_bit_is_seen_anywhere(void **state)
 {
+    static const char end[] = {'\r', '\n', '.', '\r', '\n'};
     char in[64];
     struct buf content;
 
@@ -221,7 +222,7 @@ static void eight_bit_is_seen_anywhere(void **state)
     buf_init(&content, 1000);
     for (size_t at = 0; at <= 40; at++) {
         memset(in, 'x', sizeof(in));
-        memcpy(in + 40, "\r\n.\r\n", 5);
+        memcpy(in + 40, end, sizeof(end));
         if (at < 40)
             in[at] = (char)0x80;
         assert_int_equal(decode(DATA_REJECT, slice_of(in, 45), 45, 45, &content).eight_bit,

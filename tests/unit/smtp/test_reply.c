@@ -281,21 +281,19 @@ static void long_lines_are_cut_on_the_wire(void **state)
 static void recoding_changes_code_and_class(void **state)
 {
     static const struct {
-        const char *in;
-        int code;
-        const char *wire;
-        int class;
+        const char *in, *wire;
+        int code, class;
     } cases[] = {
-        {"421 4.3.2 bye\r\n", 451, "451 4.3.2 bye\r\n", 4},
-        {"421 bye\r\n", 451, "451 bye\r\n", 0},
-        {"421\r\n", 451, "451 \r\n", 0},
-        {"552-5.2.2 mailbox full\r\n552-see below\r\n552 5.2.2 5.2.2 is it\r\n", 452,
-         "452-4.2.2 mailbox full\r\n452-see below\r\n452 4.2.2 5.2.2 is it\r\n", 4},
-        {"552-full\r\n552 5.2.2 x\r\n", 452, "452-full\r\n452 4.2.2 x\r\n", 0},
-        {"552 2.1.1 odd\r\n", 452, "452 2.1.1 odd\r\n", 0},
-        {"552 5.2.2\r\n", 452, "452 4.2.2\r\n", 4},
-        {"552 4.2.2 x\r\n", 452, "452 4.2.2 x\r\n", 4}, /* not believed before, but now it fits */
-        {"451 4.4.2 x\r\n", 550, "550 5.4.2 x\r\n", 5},
+        {"421 4.3.2 bye\r\n", "451 4.3.2 bye\r\n", 451, 4},
+        {"421 bye\r\n", "451 bye\r\n", 451, 0},
+        {"421\r\n", "451 \r\n", 451, 0},
+        {"552-5.2.2 mailbox full\r\n552-see below\r\n552 5.2.2 5.2.2 is it\r\n",
+         "452-4.2.2 mailbox full\r\n452-see below\r\n452 4.2.2 5.2.2 is it\r\n", 452, 4},
+        {"552-full\r\n552 5.2.2 x\r\n", "452-full\r\n452 4.2.2 x\r\n", 452, 0},
+        {"552 2.1.1 odd\r\n", "452 2.1.1 odd\r\n", 452, 0},
+        {"552 5.2.2\r\n", "452 4.2.2\r\n", 452, 4},
+        {"552 4.2.2 x\r\n", "452 4.2.2 x\r\n", 452, 4}, /* not believed before, but now it fits */
+        {"451 4.4.2 x\r\n", "550 5.4.2 x\r\n", 550, 5},
     };
     struct reply r;
     size_t used;
