@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NAME
- *      inbound - the conversation with the client as a pure machine (RFC 5321, RFC 2920, PRDR,
- * XFORWARD)
+ *      inbound - the conversation with the client as a pure machine (RFC 5321, PRDR, XFORWARD)
  *
  * SYNOPSIS
  *      for (;;) {
@@ -14,32 +13,33 @@
  *
  * DESCRIPTION
  *      Bytes of the client go in, events for the owner come out, replies gather in
- * inbound_output(). No socket, no clock.  EHLO, HELO, RSET, NOOP, QUIT, VRFY, HELP, XFORWARD and
- * all errors of order and syntax are answered here (C-IN-01..07); MAIL, RCPT, DATA and the end of
- * the message are events that the owner answers with inbound_answer(), at once or later.
+ *      inbound_output().  No socket, no clock.  EHLO, HELO, RSET, NOOP, QUIT, VRFY, HELP, XFORWARD
+ *      and all errors of order and syntax are answered here (C-IN-01..07); MAIL, RCPT, DATA and
+ *      the end of the message are events that the owner answers with inbound_answer(), at once or
+ *      later.
  *
  *      Pipelining: up to INBOUND_RCPT_AHEAD RCPT commands may be waiting for their answers, which
- * the owner may give in any order; the replies leave in the order of the commands (C-IN-03).  Every
- * other command waits until all answers are there (inbound_feed() then says INBOUND_WAIT and uses
- * nothing).
+ *      the owner may give in any order; the replies leave in the order of the commands (C-IN-03).
+ *      Every other command waits until all answers are there (inbound_feed() then says
+ *      INBOUND_WAIT and uses nothing).
  *
  *      The end of a transaction is seen by the owner exactly once: as INBOUND_RESET (the client
- * gave up, quit, made too many errors, or DATA found only refused recipients), by its own refusal
- * of MAIL or DATA, or by its answer to the end of data.
+ *      gave up, quit, made too many errors, or DATA found only refused recipients), by its own
+ *      refusal of MAIL or DATA, or by its answer to the end of data.
  *
  *      A command line ends at CRLF and nowhere else (RFC 5321 2.3.8): a bare CR or LF is a byte of
- * the line, and there a control byte (500 or 501).  Clients that end lines with a bare LF are not
- *      served: to guess where their lines end is to let a message smuggle commands.
+ *      the line, and there a control byte (500 or 501).  Clients that end lines with a bare LF are
+ *      not served: to guess where their lines end is to let a message smuggle commands.
  *
- *      DATA behind only refused recipients is 554 5.5.1 and ends the transaction (C-IN-03).  Behind
- * any refused DATA a client may have sent its message along unasked; it is recognised by the first
- * line that follows: anything that does not look like a command of the table.  Then all to the end
- * of data is dropped, and that end is answered 554 5.5.1.  So a body is never taken for commands.
- * For the same reason the chunk behind a (refused) BDAT is dropped.
+ *      DATA behind only refused recipients is 554 5.5.1 and ends the transaction (C-IN-03).
+ *      Behind any refused DATA a client may have sent its message along unasked; it is recognised
+ *      by the first line that follows: anything that does not look like a command of the table.
+ *      Then all to the end of data is dropped, and that end is answered 554 5.5.1.  So a body is
+ *      never taken for commands.  For the same reason the chunk behind a (refused) BDAT is dropped.
  *
  *      Errors are those of syntax and order; refused recipients are none.  Behind `errors_max` of
  *      them without a delivered message the next one is answered 421 4.7.0, and INBOUND_CLOSE
- * follows.
+ *      follows.
  *
  * OWNERSHIP
  *      Slices of an event live until the next call of inbound_feed().

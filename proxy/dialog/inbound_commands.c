@@ -29,8 +29,8 @@ static const struct command_rule {
     /* clang-format off */
     {COMMAND_EHLO,     IN_ANY,             ARGS_NEEDED, cmd_hello,    "",      NULL},
     {COMMAND_HELO,     IN_ANY,             ARGS_NEEDED, cmd_hello,    "",      NULL},
-    {COMMAND_XFORWARD, IN_START | IN_IDLE, ARGS_NEEDED, cmd_xforward, "",      "Inside a transaction"},
-    {COMMAND_MAIL,     IN_IDLE,            ARGS_NEEDED, cmd_mail,     "FROM:", "Nested MAIL command"},
+    {COMMAND_XFORWARD, IN_START | IN_IDLE, ARGS_NEEDED, cmd_xforward, "",      "In a transaction"},
+    {COMMAND_MAIL,     IN_IDLE,            ARGS_NEEDED, cmd_mail,     "FROM:", "Nested MAIL"},
     {COMMAND_RCPT,     IN_MAIL,            ARGS_NEEDED, cmd_rcpt,     "TO:",   "Need MAIL first"},
     {COMMAND_DATA,     IN_MAIL,            ARGS_NONE,   cmd_data,     NULL,    "Need MAIL first"},
     {COMMAND_RSET,     IN_ANY,             ARGS_NONE,   cmd_rset,     NULL,    NULL},

@@ -5,7 +5,7 @@
  *
  * DESCRIPTION
  *      inbound.c takes bytes and cuts them into lines and content; inbound_commands.c holds the
- * command table; inbound_answers.c keeps the replies in order.
+ *      command table; inbound_answers.c keeps the replies in order.
  */
 #ifndef TLSMEND_DIALOG_INBOUND_INTERNAL_H
 #define TLSMEND_DIALOG_INBOUND_INTERNAL_H

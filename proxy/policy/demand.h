@@ -18,8 +18,8 @@
  *      docs/policy.md has the same table.  Pure; any thread.
  *
  * OWNERSHIP
- *      A demand lends everything from the overrides and strings it was made of (the settings snapshot
- *      and the destination keep them alive).
+ *      A demand lends everything from the overrides and strings it was made of (the settings
+ *      snapshot and the destination keep them alive).
  */
 #ifndef TLSMEND_POLICY_DEMAND_H
 #define TLSMEND_POLICY_DEMAND_H
@@ -47,12 +47,12 @@ bool tls_level_find(struct slice name, enum tls_level *out);
 const char *tls_version_name(enum tls_version v); /* "1.2" */
 bool tls_version_find(struct slice name, enum tls_version *out);
 const char *demand_source_name(enum demand_source s);
-bool tls_level_owes_tls(enum tls_level l);    /* encrypt and above: no envelope byte in clear */
-bool tls_level_owes_trust(enum tls_level l);  /* verify, secure: PKIX chain and name */
+bool tls_level_owes_tls(enum tls_level l);   /* encrypt and above: no envelope byte in clear */
+bool tls_level_owes_trust(enum tls_level l); /* verify, secure: PKIX chain and name */
 
 #define FINGERPRINT_MAX 64
 
-struct fingerprint {      /* SHA-256 (32 bytes) or SHA-512 (64) of the certificate or of its SPKI */
+struct fingerprint { /* SHA-256 (32 bytes) or SHA-512 (64) of the certificate or of its SPKI */
     unsigned char digest[FINGERPRINT_MAX];
     size_t n;
 };
@@ -62,10 +62,10 @@ struct string_list {
     size_t count;
 };
 
-/* One row of `destinations`.  One row is in force for a host, never several: a member that is not set
- * there leaves the default in force, not that of a wider row. */
+/* One row of `destinations`.  One row is in force for a host, never several: a member that is not
+ * set there leaves the default in force, not that of a wider row. */
 struct override {
-    char *match;              /* as written: "partner.example", ".legacy.example",
+    char *match; /* as written: "partner.example", ".legacy.example",
                                  "mx:.mail.protection.outlook.com", "*" */
     bool has_level;
     enum tls_level level;
@@ -74,17 +74,17 @@ struct override {
                                  or a name, ".name" for any name below */
     struct fingerprint *fingerprints;
     size_t fingerprint_count;
-    char *ca_file;            /* NULL: none; trusted for this destination beside the trust store */
-    char *route_host;         /* NULL: by MX */
+    char *ca_file;    /* NULL: none; trusted for this destination beside the trust store */
+    char *route_host; /* NULL: by MX */
     uint16_t route_port;
-    wall_ms expires;          /* 0: never */
-    char *reason;             /* the administrator's note, NULL: none */
-    char *origin;             /* "file:line" for logs and errors */
+    wall_ms expires; /* 0: never */
+    char *reason;    /* the administrator's note, NULL: none */
+    char *origin;    /* "file:line" for logs and errors */
 };
 
 struct demand_config {
-    enum tls_level level;          /* default demand */
-    enum tls_level literal_level;  /* for address literals (C-MX-08) */
+    enum tls_level level;         /* default demand */
+    enum tls_level literal_level; /* for address literals (C-MX-08) */
     enum tls_version min_version;
     const struct override *overrides;
     size_t override_count;
@@ -94,16 +94,16 @@ struct demand {
     enum tls_level level;
     enum demand_source source;
     enum tls_version min_version;
-    const char *policy_id;         /* the override's match, or "" */
+    const char *policy_id;           /* the override's match, or "" */
     const struct override *override; /* NULL: none; names, fingerprints, ca_file from there */
-    const char *const *names;      /* in force at verify and secure; keywords not yet expanded */
+    const char *const *names;        /* in force at verify and secure; keywords not yet expanded */
     size_t name_count;
 };
 
 enum demand_status { DEMAND_OK, DEMAND_EXPIRED };
 
-/* Row for the domain as a whole (route, expiry): exact domain, longest ".parent", "*"; NULL: none.  A
- * ".parent" row holds for names below, not for the parent itself.  A domain in brackets is an
+/* Row for the domain as a whole (route, expiry): exact domain, longest ".parent", "*"; NULL: none.
+ * A ".parent" row holds for names below, not for the parent itself.  A domain in brackets is an
  * address literal: only a row with the same address and "*" apply. */
 const struct override *override_for_domain(const struct demand_config *c, struct slice domain);
 /* Row for one MX host of that domain: exact domain, then the longest parent, then the longest "mx:"
@@ -114,7 +114,8 @@ const struct override *override_for_host(const struct demand_config *c, struct s
 /*
  * The demand of one MX host.  `domain` normalised; for an address literal is_literal is true and
  * only "*" and exact "[...]" rows apply.  DEMAND_EXPIRED: the row in force has expired at `now`;
- * *out->override names it; the recipient is deferred (REASON_OVERRIDE_EXPIRED) so that the end is loud.
+ * *out->override names it; the recipient is deferred (REASON_OVERRIDE_EXPIRED) so that the end is
+ * loud.
  */
 enum demand_status demand_decide(const struct demand_config *c, struct slice domain,
                                  bool is_literal, struct slice mx_host, wall_ms now,
@@ -123,15 +124,15 @@ enum demand_status demand_decide(const struct demand_config *c, struct slice dom
 /* The stronger of two TLS outcomes is nobody's guess: does what was reached satisfy what is owed?
  * Looked up where MAIL is sent (C-CERT-06). */
 struct tls_reached {
-    bool tls;             /* the session is encrypted */
-    bool trusted;         /* PKIX chain and reference name hold */
-    bool pinned;          /* a fingerprint matches */
+    bool tls;     /* the session is encrypted */
+    bool trusted; /* PKIX chain and reference name hold */
+    bool pinned;  /* a fingerprint matches */
 };
 bool demand_met(const struct demand *d, const struct tls_reached *got);
 
 /* Expand keywords of d->names for this host: writes at most `max` slices, returns their number.
- * dot-nexthop becomes ".nexthop".  `scratch` owns that text: leave it alone while the slices are used.
- * An empty host or next hop, or one that is an address, names nothing and is left out. */
+ * dot-nexthop becomes ".nexthop".  `scratch` owns that text: leave it alone while the slices are
+ * used. An empty host or next hop, or one that is an address, names nothing and is left out. */
 size_t demand_names(const struct demand *d, struct slice mx_host, struct slice nexthop,
                     struct buf *scratch, struct slice *out, size_t max);
 

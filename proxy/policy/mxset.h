@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NAME
- *      mxset - from MX records and addresses to the ordered list of what to try (RFC 5321 5.1, RFC 7505)
+ *      mxset - from MX records to the ordered list of what to try (RFC 5321 5.1, RFC 7505)
  *
  * DESCRIPTION
  *      Pure: the DNS answers, a random seed and the memory of broken families are handed in.
@@ -20,31 +20,32 @@ struct mx_record {
 };
 
 enum mx_kind {
-    MX_LIST,      /* *count hosts remain, sorted, equals shuffled, null MXs taken out */
-    MX_NULL,      /* RFC 7505 */
-    MX_NONE,      /* no record: implicit MX */
-    MX_UNUSABLE,  /* records, but no host that could be asked for */
+    MX_LIST,     /* *count hosts remain, sorted, equals shuffled, null MXs taken out */
+    MX_NULL,     /* RFC 7505 */
+    MX_NONE,     /* no record: implicit MX */
+    MX_UNUSABLE, /* records, but no host that could be asked for */
 };
 
-/* Sorts and cleans `records` in place.  Address literals and "localhost" as exchange are taken out too
- * (*refused counts them, nulls among others, and what is beyond MX_HOSTS_MAX); duplicates of a host
- * keep the best preference.  The order depends on the records and the seed, not on the order given. */
+/* Sorts and cleans `records` in place.  Address literals and "localhost" as exchange are taken out
+ * too (*refused counts them, nulls among others, and what is beyond MX_HOSTS_MAX); duplicates of a
+ * host keep the best preference.  The order depends on the records and the seed, not on the order
+ * given. */
 enum mx_kind mx_sort(struct mx_record *records, size_t *count, uint64_t seed, size_t *refused);
 
 enum addr_refusal {
     ADDR_ACCEPTED,
-    ADDR_REFUSED_CLASS,    /* loopback, unspecified, multicast */
-    ADDR_REFUSED_PRIVATE,  /* private, and allow_private_mx is off */
-    ADDR_REFUSED_SELF,     /* one of our own listeners */
+    ADDR_REFUSED_CLASS,   /* loopback, unspecified, multicast */
+    ADDR_REFUSED_PRIVATE, /* private, and allow_private_mx is off */
+    ADDR_REFUSED_SELF,    /* one of our own listeners */
 };
 
 struct addr_filter {
     bool allow_private;
-    const struct addr *own;   /* our listeners; an unspecified one stands for every local[] address */
+    const struct addr *own; /* our listeners; an unspecified one stands for every local[] address */
     size_t own_count;
     const struct addr *local; /* the addresses of this host, as far as known */
     size_t local_count;
-    uint16_t mx_port;       /* the port that MXs are asked on */
+    uint16_t mx_port; /* the port that MXs are asked on */
 };
 
 /* SELF goes before the other refusals, so that a loop is called one. */
@@ -57,9 +58,9 @@ struct mx_target {
 };
 
 /*
- * Order the accepted addresses: hosts in order, inside a host IPv6 and IPv4 alternate (IPv6 first unless
- * it is known to be broken, then last); at most `limit` in all, and where both families exist
- * both are inside the limit.  Addresses of equal family keep the order given.
+ * Order the accepted addresses: hosts in order, inside a host IPv6 and IPv4 alternate (IPv6 first
+ * unless it is known to be broken, then last); at most `limit` in all, and where both families
+ * exist both are inside the limit.  Addresses of equal family keep the order given.
  * `out` has room for `limit` entries; returns their number.
  */
 struct mx_addresses {

@@ -4,8 +4,8 @@
  *      provider - the registrable domain of an MX host ("outlook.com")
  *
  * DESCRIPTION
- *      The one place that knows libpsl (its built-in list).  A host without a registrable domain is its own provider.
- *      Pure after the first call; any thread.
+ *      The one place that knows libpsl (its built-in list).  A host without a registrable domain
+ *      is its own provider.  Pure after the first call; any thread.
  */
 #ifndef TLSMEND_POLICY_PROVIDER_H
 #define TLSMEND_POLICY_PROVIDER_H

@@ -5,7 +5,8 @@
  *
  * DESCRIPTION
  *      Enum, tokens, reply codes, TLSRPT result types, texts and hints are generated from
- *      reason.def; docs/log.md documents every token (a lint test compares them).  Pure; any thread.
+ *      reason.def; docs/log.md documents every token (a lint test compares them).  Pure; any
+ *      thread.
  */
 #ifndef TLSMEND_POLICY_REASON_H
 #define TLSMEND_POLICY_REASON_H
@@ -23,11 +24,11 @@ enum reason {
 struct reason_info {
     const char *token; /* "no-starttls" */
     enum stage stage;
-    int code;          /* of the reply that we make of it */
+    int code; /* of the reply that we make of it */
     const char *enh;
-    const char *rpt;   /* RFC 8460 4.3 result type, or NULL */
-    const char *text;  /* what happened, one sentence without a full stop */
-    const char *hint;  /* what the administrator can do; "" only for OK */
+    const char *rpt;  /* RFC 8460 4.3 result type, or NULL */
+    const char *text; /* what happened, one sentence without a full stop */
+    const char *hint; /* what the administrator can do; "" only for OK */
 };
 
 const struct reason_info *reason_info(enum reason r);
@@ -37,8 +38,8 @@ bool reason_is_certificate(enum reason r);
 
 /*
  * The reply to the client: "<code> <enh> tlsmend: <subject>: <text> (<detail>) [<token>]".
- * subject: domain or "host[address]"; subject and detail may be absent.  Peer bytes in them are made
- * harmless.
+ * subject: domain or "host[address]"; subject and detail may be absent.  Peer bytes in them are
+ * made harmless.
  */
 void reason_reply(enum reason r, struct slice subject, struct slice detail, struct reply *out);
 

@@ -5,7 +5,7 @@
 #include "proxy/base/invariant.h"
 
 static const char *const stage_names[STAGE_COUNT] = {
-#define X(id, name) [STAGE_##id] = name,
+#define X(id, name) [STAGE_##id] = (name),
     STAGES(X)
 #undef X
 };

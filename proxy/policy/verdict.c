@@ -12,7 +12,7 @@
 
 /* Bit sets of stages. */
 #define AT(id) (1u << STAGE_##id)
-#define AT_OPENING (AT(CONNECT) | AT(GREETING) | AT(EHLO) | AT(STARTTLS) | AT(EHLO_TLS))
+#define AT_OPENING (AT(CONNECT) | AT(GREETING) | AT(EHLO) | AT(STARTTLS))
 #define AT_TLS (AT(HANDSHAKE) | AT(CERT) | AT(EHLO_TLS))
 #define AT_ENVELOPE (AT(MAIL) | AT(RCPT))
 #define AT_MESSAGE (AT(DATA) | AT(BODY) | AT(FINAL))
@@ -50,7 +50,7 @@ static const struct verdict_rule {
     {AT(CLIENT), GOT(5XX), LV_ANY, NONE_OR_SOME, VERDICT_REJECT,
      "the message itself is at fault: the same message comes again on every retry"},
 
-    {AT_OPENING, GOT(LOOP), LV_ANY, NONE_YET, VERDICT_NEXT_HOST,
+    {AT_OPENING | AT(EHLO_TLS), GOT(LOOP), LV_ANY, NONE_YET, VERDICT_NEXT_HOST,
      "this MX is ourselves, another may not be"},
     {AT_OPENING | AT_TLS, GOT(ATTACK), LV_ANY, NONE_YET, VERDICT_NEXT_HOST,
      "C-TLS-02: an injection is never answered with clear text, at no level"},
@@ -73,9 +73,9 @@ static const struct verdict_rule {
     {AT(CERT) | AT(HANDSHAKE), GOT(BAD_CERT), LV_OWES, NONE_YET, VERDICT_NEXT_HOST,
      "another MX may hold a good certificate"},
 
-    {AT_OPENING, GOT_NOTHING, LV_ANY, NONE_YET, VERDICT_NEXT_HOST,
+    {AT_OPENING | AT(EHLO_TLS), GOT_NOTHING, LV_ANY, NONE_YET, VERDICT_NEXT_HOST,
      "this host is down or broken, another may be up"},
-    {AT_OPENING, GOT_REFUSAL, LV_ANY, NONE_YET, VERDICT_NEXT_HOST,
+    {AT_OPENING | AT(EHLO_TLS), GOT_REFUSAL, LV_ANY, NONE_YET, VERDICT_NEXT_HOST,
      "C-OUT-06, C-OUT-11: this host refuses us, not this mail"},
 
     {AT(MAIL), GOT(421), LV_ANY, NONE_YET, VERDICT_NEXT_HOST,

@@ -2,11 +2,13 @@
 /*
  * fuzz_inbound - the client's side: any bytes, any segments, any owner
  *
- * The first byte chooses the settings, the second seeds segments and answers, the rest is what the client
- * sends.  Properties:
- *  - the client hears the same, and the owner sees the same, whether the bytes come whole and are answered
+ * The first byte chooses the settings, the second seeds segments and answers, the rest is what the
+ * client sends.  Properties:
+ *  - the client hears the same, and the owner sees the same, whether the bytes come whole and are
+ *  answered
  *    at once, or come in segments and are answered late and out of order;
- *  - fed byte by byte, each line gets exactly one reply, at its CRLF (as long as neither a refused DATA nor
+ *  - fed byte by byte, each line gets exactly one reply, at its CRLF (as long as neither a refused
+ *  DATA nor
  *    a BDAT was seen: behind these, at most one);
  *  - while the machine is in a message the owner sees nothing but content, and the message ends at
  *    <CRLF>.<CRLF> and nowhere else (C-IN-04);

@@ -4,9 +4,9 @@
  *      inbound_script - an owner of the inbound machine, for tests
  *
  * DESCRIPTION
- *      The owner answers by names: the local part of the sender or recipient up to the first digit says
- *      how (see answers[]); "late" recipients are answered only when the machine cannot go on, the last
- *      first.
+ *      The owner answers by names: the local part of the sender or recipient up to the first digit
+ *      says how (see answers[]); "late" recipients are answered only when the machine cannot go
+ *      on, the last first.
  */
 #ifndef TLSMEND_TESTS_INBOUND_SCRIPT_H
 #define TLSMEND_TESTS_INBOUND_SCRIPT_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which of several failures the client hears (C-OUT-11, C-OUT-12), and late TLS refusals (C-TLS-11). */
+/* Which of several failures the client hears (C-OUT-11, C-OUT-12), and late TLS refusals
+ * (C-TLS-11). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -85,8 +86,8 @@ static const struct failure *decide(const struct failure *const *list, size_t co
     return kept;
 }
 
-/* Whatever the order of the hosts: a 5xx stands only where every host said so, a loop only where all
- * are loops. */
+/* Whatever the order of the hosts: a 5xx stands only where every host said so, a loop only where
+ * all are loops. */
 static void test_any_order(void **state)
 {
     const struct failure *const all[] = {&loop, &refused_554, &down, &bad_cert};

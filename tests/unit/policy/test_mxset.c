@@ -19,7 +19,7 @@
 static size_t parse_records(const char *text, struct mx_record *out)
 {
     struct slice one, rest = slice_str(text), word;
-    unsigned long long preference;
+    unsigned long long preference = 0;
     size_t n = 0;
 
     while (rest.n > 0) {

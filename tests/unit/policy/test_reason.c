@@ -134,7 +134,8 @@ static void test_reply(void **state)
                  "7505) (x??250 ???y) [null-mx]\r\n");
 }
 
-/* However long subject and detail are, the token arrives, and the line stays within RFC 5321's 512. */
+/* However long subject and detail are, the token arrives, and the line stays within RFC 5321's
+ * 512. */
 static void test_reply_is_cut(void **state)
 {
     static char noise[1000];
