@@ -125,6 +125,19 @@ static void waiter_free(struct dns_query *w)
 
 /* ---- answers ---- */
 
+static struct dns_query *waiter_pop(struct question *q)
+{
+    struct dns_query *w = q->waiters;
+
+    q->waiters = w->next;
+    if (w->next != NULL)
+        w->next->link = &q->waiters;
+    else
+        q->last = &q->waiters;
+    w->question = NULL;
+    return w;
+}
+
 /* The handle ends here; nothing of `w` may be touched behind it. */
 static void tell(struct dns_query *w, const struct dns_answer *a)
 {
@@ -145,7 +158,7 @@ static void hand_out(void *owner)
         const struct dns_answer *a = dns_answer_hold(q->answer);
 
         while (!r->dying && q->waiters != NULL)
-            tell(q->waiters, a);
+            tell(waiter_pop(q), a);
         dns_answer_drop(&a);
         if (r->dying)
             return; /* the question went with the resolver */

@@ -135,7 +135,8 @@ static void encrypt(struct stream *s)
 {
     size_t n;
 
-    while (s->phase == STREAM_TLS && evbuffer_get_length(s->tls->out) < TLS_WIRE_OUT_HIGH) {
+    while (s->tls != NULL && s->phase == STREAM_TLS &&
+           evbuffer_get_length(s->tls->out) < TLS_WIRE_OUT_HIGH) {
         size_t waiting = min_size(evbuffer_get_length(s->out), TLS_CHUNK);
         const void *bytes = waiting > 0 ? evbuffer_pullup(s->out, (ev_ssize_t)waiting) : NULL;
 
@@ -192,7 +193,7 @@ static void writing_broke(struct stream *s)
     stream_receive(s);
     if (s->phase == STREAM_HANDSHAKE)
         handshake(s);
-    else if (s->phase == STREAM_TLS)
+    if (s->phase == STREAM_TLS)
         decrypt(s);
     if (s->phase == STREAM_HANDSHAKE) {
         tls_wire_fail(s->tls, REASON_TLS_RESET, stream_error_text(s->write_error));

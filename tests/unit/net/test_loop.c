@@ -10,8 +10,10 @@ static char trace[256];
 
 static void note(const char *what)
 {
-    assert_true(strlen(trace) + strlen(what) < sizeof(trace));
-    strcat(trace, what);
+    size_t n = strlen(trace);
+
+    assert_true(n + strlen(what) < sizeof(trace));
+    memcpy(trace + n, what, strlen(what) + 1);
 }
 
 static void say_a(void *owner)

@@ -48,8 +48,8 @@ struct asked {
     struct scene *scene;
     struct dns_query *query;
     const struct dns_answer *answer;
-    int times;
     struct asked *cancels;
+    int times;
     bool frees_resolver;
 };
 
@@ -447,6 +447,44 @@ static void forwarders(void **state)
     buf_clear(&error);
 }
 
+static void *worker(void *arg)
+{
+    struct scene *with = arg, mine = {.loop = loop_new(), .peer = {.at = with->peer.at}};
+    int *ok = calloc(1, sizeof(*ok));
+
+    if (ok == NULL || mine.loop == NULL)
+        abort();
+    for (int round = 0; round < 5; round++) {
+        struct asked q = {.scene = &mine};
+
+        mine.resolver = make(&mine, 4000);
+        q.query = dns_ask(mine.resolver, "mail.lab", DNS_MX, on_done, &q);
+        for (int i = 0; i < 2000 && q.times == 0; i++)
+            rig_turn(mine.loop, RIG_TURN_MS);
+        *ok += q.times == 1 && q.answer->status == DNS_OK;
+        dns_answer_drop(&q.answer);
+        resolver_free(&mine.resolver);
+    }
+    loop_free(&mine.loop);
+    return ok;
+}
+
+/* Each worker has its own, made and freed while others work. */
+static void one_resolver_per_thread(void **state)
+{
+    pthread_t threads[4];
+
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, worker, *state), 0);
+    for (size_t i = 0; i < 4; i++) {
+        void *ok;
+
+        assert_int_equal(pthread_join(threads[i], &ok), 0);
+        assert_int_equal(*(int *)ok, 5);
+        free(ok);
+    }
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -466,6 +504,7 @@ int main(void)
         cmocka_unit_test(trust_anchors_are_checked),
         T(bogus_is_told),
         T(forwarders),
+        T(one_resolver_per_thread),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
