@@ -124,7 +124,7 @@ static uint32_t limit_number(struct slice value)
 {
     unsigned long long number;
 
-    if (value.n > 6 || value.p[0] == '0' || !slice_u64(value, 999999, &number))
+    if (value.p[0] == '0' || !slice_u64(value, 999999, &number))
         return 0;
     return (uint32_t)number;
 }

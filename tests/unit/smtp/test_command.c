@@ -94,6 +94,7 @@ static void c_in_06_mail(void **state)
         {S("FROM:<a@b> SIZE=\r1"), 501, "5.5.4", NULL, {0}},
         {S("FROM:<a@b> X\0"), 501, "5.5.4", NULL, {0}},
         {S("FROM:<a@b> S\xc3\xa4=1"), 501, "5.5.4", NULL, {0}},
+        {S("FROM:<a@b> X=\x01"), 501, "5.5.4", NULL, {0}},
         {S("FROM:<a@b>\tSIZE=1"), 501, "5.5.4", NULL, {0}},
         {S("FROM:<a@b> SIZE"), 501, "5.5.4", NULL, {0}},
         {S("FROM:<a@b> SIZE="), 501, "5.5.4", NULL, {0}},

@@ -199,6 +199,14 @@ static void endless_replies_end(void **state)
     for (lines = 0; reply_feed(&p, large, sizeof(large), &used) == REPLY_MORE; lines++)
         ;
     assert_int_equal(lines, 65);
+
+    /* The codes and line ends count too: 512 lines of 129 bytes have 62 KiB of text. */
+    reply_parser_start(&p, &r);
+    for (lines = 0; reply_feed(&p, "250-", 4, &used) == REPLY_MORE; lines++)
+        if (reply_feed(&p, large, 123, &used) != REPLY_MORE ||
+            reply_feed(&p, "\r\n", 2, &used) != REPLY_MORE)
+            break;
+    assert_int_equal(lines, 65536 / 129);
     assert_true(r.text.n <= REPLY_BYTES_MAX);
     reply_clear(&r);
 }
