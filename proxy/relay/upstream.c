@@ -236,6 +236,8 @@ void upstream_mail(struct upstream *u)
 
 void upstream_rcpt(struct upstream *u, struct slice path)
 {
+    if (u->late)
+        return; /* MAIL was not sent (too large, demand not met): its answer is about them all */
     outbound_rcpt(u->out, path);
     upstream_pump(u);
 }
