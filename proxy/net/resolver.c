@@ -273,7 +273,7 @@ void resolver_free(struct resolver **resolver)
         return;
     r->dying = true;
     event_free(r->event);
-    ub_ctx_delete(r->ctx); /* ends its thread; no call comes any more */
+    resolver_context_free(r->ctx); /* no call comes any more */
     for (size_t i = 0; i < BUCKETS; i++)
         free_questions(r->buckets[i]);
     free_questions(r->answered);

@@ -14,6 +14,7 @@
 
 /* resolver_setup.c: a context whose thread is not started yet; NULL and one line in *error else. */
 struct ub_ctx *resolver_context(const struct resolver_params *p, struct buf *error);
+void resolver_context_free(struct ub_ctx *ctx); /* ends its thread too */
 
 /* dns_answer.c: one hold is yours.  `name` and `detail` are copied. */
 struct dns_answer *dns_answer_of(const char *name, enum dns_type type, const struct ub_result *from);

@@ -13,8 +13,8 @@
 #define DNS_PORT 53
 #define SERVER_TEXT_MAX (ADDR_TEXT_MAX + 32)
 
-/* libunbound's own state for logging is global: contexts of several workers are made one after
- * another. */
+/* Part of libunbound's state is global (logging, locks of its listening side), and it makes and removes
+ * that with each context, without a lock: contexts of several workers come and go one at a time. */
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 
 static const struct {
@@ -207,10 +207,17 @@ struct ub_ctx *resolver_context(const struct resolver_params *p, struct buf *err
              set_servers(ctx, p, error) && set_anchor(ctx, p->trust_anchor, error) &&
              open_zones(ctx, p, error);
     }
-    (void)pthread_mutex_unlock(&making);
     if (!ok && ctx != NULL) {
         ub_ctx_delete(ctx);
         ctx = NULL;
     }
+    (void)pthread_mutex_unlock(&making);
     return ctx;
+}
+
+void resolver_context_free(struct ub_ctx *ctx)
+{
+    (void)pthread_mutex_lock(&making);
+    ub_ctx_delete(ctx);
+    (void)pthread_mutex_unlock(&making);
 }
