@@ -340,6 +340,9 @@ static void test_message(void **state)
                                    "C: 123456\nC: 7\nC: .\n"
                                    "O: BODY 123456\\r\nO: BIG\n" TAKEN QUIT,
          .message_size = 7},
+        {.name = "a message that reaches message_size at a border",
+         .text = HELO FROM TO DATA "C: 123456\nC: .\nO: BODY 123456\nO: BIG\n" TAKEN QUIT,
+         .message_size = 6},
         {.name = "the final reply: refused, and 421",
          .text = HELO "C: MAIL FROM:<endno@a>\nO: MAIL <endno@a>\nS: 250 2.0.0 ok\n" TO DATA
                       "C: .\nO: END\nS: 554 5.7.1 spam\n"

@@ -255,7 +255,9 @@ static void test_names(void **state)
     assert_string_equal(inbound_xforward(o.in)->name, "mx.a");
     say(&o, "XFORWARD IDENT=5\r\n"); /* 503 */
     assert_string_equal(inbound_xforward(o.in)->ident, "4AB");
-    say(&o, "RSET\r\nMAIL FROM:<s@a>\r\n");
+    say(&o, "RCPT TO:<ok@b>\r\nDATA\r\n.\r\n");
+    assert_string_equal(inbound_xforward(o.in)->ident, "4AB"); /* for the owner's records */
+    say(&o, "MAIL FROM:<s@a>\r\n");
     assert_string_equal(inbound_xforward(o.in)->ident, "");
     say(&o, "RSET\r\nXFORWARD IDENT=\x01\r\n"); /* 501 */
     say(&o, "XFORWARD FOO=1\r\n");

@@ -149,7 +149,8 @@ static void test_reply_is_cut(void **state)
 
         reply_init(&r);
         buf_init(&wire, 4096);
-        reason_reply((enum reason)i, slice_of(noise, 253), slice_of(noise, sizeof(noise)), &r);
+        reason_reply((enum reason)i, slice_of(noise, sizeof(noise)), slice_of(noise, sizeof(noise)),
+                     &r);
         assert_true(reply_write(&r, &wire));
         assert_true(wire.n <= 512);
         (void)snprintf(tail, sizeof(tail), "x) [%s]\r\n", reason_info((enum reason)i)->token);
