@@ -201,10 +201,15 @@ static void c_mx_09_domains_are_compared_by_labels(void **state)
         const char *a, *b;
         bool eq, below;
     } cases[] = {
-        {"a.example", "A.Example.", true, false},  {"a.example.", "a.example", true, false},
-        {"x.a.example", "a.example", false, true}, {"x.y.A.example.", "a.Example", false, true},
-        {"xa.example", "a.example", false, false}, {"a.example", "x.a.example", false, false},
-        {".a.example", "a.example", false, false}, {"a.example", "", false, false},
+        {"a.example", "A.Example.", true, false},
+        {"a.example.", "a.example", true, false},
+        {"x.a.example", "a.example", false, true},
+        {"x.y.A.example.", "a.Example", false, true},
+        {"xa.example", "a.example", false, false},
+        {"xyza.example", "a.example", false, false},
+        {"a.example", "x.a.example", false, false},
+        {".a.example", "a.example", false, false},
+        {"a.example", "", false, false},
         {"a.example", ".", false, false},
     };
 
