@@ -23,6 +23,12 @@ from . import chains  # noqa: E402
 
 CAPABILITIES = ("PIPELINING", "SIZE 104857600", "8BITMIME", "ENHANCEDSTATUSCODES")
 SENDER = "sender@client.lab.example"
+
+
+class Died(Exception):
+    """The daemon ended in the middle of a case: of this one, or of another beside it."""
+
+
 # Longer than any patience of tlsmend for a phase but the final one.
 CLIENT_PATIENCE = 200
 
@@ -85,6 +91,7 @@ class Player:
         self.lab = Lab()
         self.tlsmend = {}
         self._lock = threading.Lock()
+        self._last_words = ""
         try:
             for n, level in enumerate(levels):
                 self.tlsmend[level] = Tlsmend(
@@ -128,8 +135,23 @@ class Player:
 
     def play(self, request):
         """The whole case; see ../README.md for the answer."""
-        level = request.get("level", "verify")
-        daemon = self.tlsmend[level]
+        daemon = self.tlsmend[request.get("level", "verify")]
+        try:
+            return self._play(daemon, request)
+        except (OSError, EOFError, AssertionError):
+            if daemon.running():
+                raise
+            raise Died(self._restart(daemon)) from None
+
+    def _restart(self, daemon):
+        """What the dead daemon said at its end."""
+        with self._lock:
+            if not daemon.running():
+                self._last_words = "tlsmend died: " + " | ".join(daemon.tail(12).splitlines()[-12:])
+                daemon.start()
+            return self._last_words
+
+    def _play(self, daemon, request):
         scene = Scene(self.lab)
         started = time.monotonic()
         try:

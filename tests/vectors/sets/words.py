@@ -117,9 +117,17 @@ def _code(seen, code, dsn=None, which=-1):
         return f"{code} is due, the client heard {reply!r}"
     if dsn and not re.match(rf"\d\d\d {re.escape(dsn)}\b", reply):
         return f"{dsn} is due, the client heard {reply!r}"
-    if code[0] in "45" and seen.transactions[which].final_code == 250:
+    heard = seen.transactions[which]
+    # A refused recipient beside an accepted one does not stop the mail.
+    if code[0] in "45" and heard.final_code == 250 and all(r[0] == "2" for r in heard.rcpt):
         return "reported as delivered"
     return None
+
+
+def _recipient(seen, code, index):
+    reply = seen.heard.rcpt[index] if index < len(seen.heard.rcpt) else "nothing"
+    return None if re.match(code.replace("x", r"\d"), reply) else (
+        f"{code} is due for recipient {index + 1}, the client heard {reply!r}")
 
 
 def _delivered(seen, tls=False):
@@ -218,6 +226,8 @@ PIECES = [(re.compile(pattern + r"$", re.I), holds) for pattern, holds in [
     (r"(?P<code>\d{3}|\dxx) for (both|all|each)( recipients)?",
      lambda s, m: next((f"{m['code']} is due, the client heard {r!r}" for r in s.heard.rcpt
                         if not re.match(m["code"].replace("x", r"\d"), r)), None)),
+    (r"(?P<code>\d{3}|\dxx) (for|to) the (?P<n>first|second|third)( recipient| RCPT)?",
+     lambda s, m: _recipient(s, m["code"], ("first", "second", "third").index(m["n"]))),
     (r"(?P<code>\d{3}) (?P<dsn>\d\.\d+\.\d+)( .*)?", lambda s, m: _code(s, m["code"], m["dsn"])),
     (r"250 when the delay is within our limit", lambda s, m: _delivered(s)),
     (r"(?P<code>\d{3}|\dxx) without sending (the body|data|the message)",
