@@ -10,8 +10,10 @@
  *
  *      The reasons, when several hold, are reported in this order: no-certificate,
  *      too-many-certificates, malformed, revoked, then what is wrong with the chain (self-signed,
- *      untrusted-root, incomplete-chain, bad-signature, expired, not-yet-valid, wrong-purpose,
- *      weak-signature, weak-key), then name-mismatch; `also` names the further ones.
+ *      untrusted-root, incomplete-chain, bad-signature, unchecked, expired, not-yet-valid,
+ *      wrong-purpose, weak-signature, weak-key), then name-mismatch; `also` names the further ones.
+ *      fingerprint-mismatch is the caller's to say, from `pinned`: fingerprints stand beside chain and name.
+ *      docs/certs.md has the decisions behind each.
  */
 #ifndef TLSMEND_CERTS_JUDGE_H
 #define TLSMEND_CERTS_JUDGE_H
@@ -55,7 +57,8 @@ enum ocsp_status { OCSP_NONE, OCSP_GOOD, OCSP_UNKNOWN, OCSP_REVOKED, OCSP_INVALI
 
 struct judgement {
     enum reason reason;             /* REASON_OK: chain and name hold */
-    char detail[256];               /* which certificate and why, escaped, for log and reply */
+    char detail[256];               /* which certificate and why, escaped, for log and reply; with
+                                       REASON_OK: a note about a CRL or staple that was of no use, or "" */
     enum reason also[4];
     size_t also_count;
     bool chain_ok, name_ok;

@@ -29,16 +29,17 @@ enum make_basic { BASIC_NONE, BASIC_CA, BASIC_NOT_CA };
 struct make {
     const char *subject, *issuer; /* common names; "" an empty Name; issuer NULL: self-issued */
     EVP_PKEY *key, *signer;       /* signer NULL: self-signed */
-    const char *hash;             /* "sha256" by default; "sha1", "md5", "sha384"; "dsa" and "md2":
+    const char
+        *hash; /* "sha256" by default; "sha1", "md5", "sha384", "pss", "pss-sha1"; "dsa" and "md2":
                                      the algorithm is named and the signature is nonsense */
-    int64_t from, to;             /* seconds; 0: a month before and after TEST_NOW */
-    int version;                  /* 0: version 3, else 1..3 */
-    int64_t serial;               /* 0: a number of its own */
-    const char *serial_hex;       /* content of the INTEGER, instead */
-    const char *const *dns;       /* ends with NULL */
-    int dns_count;                /* this many generated names behind those of `dns` */
-    const char *nul_name;         /* "a\0b" is written with '|' for the NUL: "a|b" */
-    const char *address;          /* an iPAddress entry, 4 bytes */
+    int64_t from, to;       /* seconds; 0: a month before and after TEST_NOW */
+    int version;            /* 0: version 3, else 1..3 */
+    int64_t serial;         /* 0: a number of its own */
+    const char *serial_hex; /* content of the INTEGER, instead */
+    const char *const *dns; /* ends with NULL */
+    int dns_count;          /* this many generated names behind those of `dns` */
+    const char *nul_name;   /* "a\0b" is written with '|' for the NUL: "a|b" */
+    const char *address;    /* an iPAddress entry, 4 bytes */
     enum make_basic basic;
     int path_limit;       /* 0: none; else the limit + 1 */
     const char *usage;    /* letters: s digital signature, e key encipherment, a agreement,

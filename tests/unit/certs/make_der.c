@@ -119,6 +119,8 @@ static const struct make_alg {
     {"sha384", EVP_PKEY_RSA, "1.2.840.113549.1.1.12", EVP_sha384},
     {"sha1", EVP_PKEY_RSA, "1.2.840.113549.1.1.5", EVP_sha1},
     {"md5", EVP_PKEY_RSA, "1.2.840.113549.1.1.4", EVP_md5},
+    {"pss", EVP_PKEY_RSA, "1.2.840.113549.1.1.10", EVP_sha256},
+    {"pss-sha1", EVP_PKEY_RSA, "1.2.840.113549.1.1.10", EVP_sha1},
     {"sha256", EVP_PKEY_EC, "1.2.840.10045.4.3.2", EVP_sha256},
     {"sha384", EVP_PKEY_EC, "1.2.840.10045.4.3.3", EVP_sha384},
     {"sha1", EVP_PKEY_EC, "1.2.840.10045.4.1", EVP_sha1},
@@ -138,13 +140,34 @@ static const struct make_alg *alg_of(EVP_PKEY *signer, const char *hash)
     return NULL;
 }
 
+static bool is_pss(const char *hash)
+{
+    return hash != NULL && strncmp(hash, "pss", 3) == 0;
+}
+
+/* RFC 4055 3.1: SHA-256 three times and a salt of 32 bytes, or all by default, which is SHA-1. */
+static void put_pss(CBB *seq, bool sha1)
+{
+    static const uint8_t sha256_params[] = {
+        0x30, 0x34, 0xa0, 0x0f, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03,
+        0x04, 0x02, 0x01, 0x05, 0x00, 0xa1, 0x1c, 0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48,
+        0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+        0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x20};
+    static const uint8_t no_params[] = {0x30, 0x00};
+
+    MUST(sha1 ? CBB_add_bytes(seq, no_params, sizeof(no_params))
+              : CBB_add_bytes(seq, sha256_params, sizeof(sha256_params)));
+}
+
 void der_put_algorithm(CBB *out, EVP_PKEY *signer, const char *hash)
 {
     CBB seq, null;
 
     MUST(CBB_add_asn1(out, &seq, CBS_ASN1_SEQUENCE));
     der_put_oid(&seq, alg_of(signer, hash)->oid);
-    if (EVP_PKEY_id(signer) == EVP_PKEY_RSA)
+    if (is_pss(hash))
+        put_pss(&seq, strcmp(hash, "pss-sha1") == 0);
+    else if (EVP_PKEY_id(signer) == EVP_PKEY_RSA)
         MUST(CBB_add_asn1(&seq, &null, CBS_ASN1_NULL));
     MUST(CBB_flush(out));
 }
@@ -200,10 +223,14 @@ struct slice der_sign(CBB *tbs, EVP_PKEY *signer, const char *hash, bool damage,
     uint8_t sig[1024];
     size_t n = sizeof(sig);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *how;
     CBB out, seq, bits;
 
     MUST(ctx != NULL &&
-         EVP_DigestSignInit(ctx, NULL, alg->md != NULL ? alg->md() : NULL, NULL, signer));
+         EVP_DigestSignInit(ctx, &how, alg->md != NULL ? alg->md() : NULL, NULL, signer));
+    if (is_pss(hash))
+        MUST(EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_PSS_PADDING) &&
+             EVP_PKEY_CTX_set_rsa_pss_saltlen(how, -1));
     MUST(EVP_DigestSign(ctx, sig, &n, (const uint8_t *)body.p, body.n));
     EVP_MD_CTX_free(ctx);
     if (damage)

@@ -58,6 +58,7 @@ static void text_is_escaped(void **state)
         {" both ends ", "CN=\\ both ends\\ "},
         {"#hash", "CN=\\#hash"},
         {"line\r\nbreak", "CN=line\\x0d\\x0abreak"},
+        {"\x1f\x7f", "CN=\\x1f\\x7f"},
         {"\x1b[31mred", "CN=\\x1b[31mred"},
         {"\xc3\xa4", "CN=\\xc3\\xa4"},
         {"", ""},

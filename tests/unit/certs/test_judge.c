@@ -117,6 +117,9 @@ static const struct judge_row {
     {"MD5 issuer", .middle = {.hash = "md5"}, .root_key = K_RSA2048,
      .want = REASON_CERT_WEAK_SIGNATURE},
     {"MD5 anchor", .root = {.hash = "md5"}, .root_key = K_RSA2048, .want = REASON_OK},
+    {"RSASSA-PSS", .leaf = {.hash = "pss"}, .middle_key = K_RSA2048, .want = REASON_OK},
+    {"RSASSA-PSS with SHA-1", .leaf = {.hash = "pss-sha1"}, .middle_key = K_RSA2048,
+     .want = REASON_CERT_WEAK_SIGNATURE, .detail = "RSASSA-PSS without a SHA-2 hash"},
     {"MD2 leaf", .leaf = {.hash = "md2"}, .want = REASON_CERT_WEAK_SIGNATURE, .detail = "MD2"},
     {"DSA leaf", .leaf = {.hash = "dsa"}, .want = REASON_CERT_WEAK_SIGNATURE, .detail = "DSA"},
 
@@ -177,6 +180,8 @@ static const struct judge_row {
      .also = REASON_CERT_NAME_MISMATCH},
     {"expired, weak key", .leaf = {OLD}, .leaf_key = K_RSA1024, .want = REASON_CERT_EXPIRED,
      .also = REASON_CERT_WEAK_KEY},
+    {"client only, weak key", .leaf = {.extended = "client"}, .leaf_key = K_RSA1024,
+     .want = REASON_CERT_WRONG_PURPOSE, .also = REASON_CERT_WEAK_KEY},
     {"self-signed, wrong name", .self_signed = true, .host = "other.test",
      .want = REASON_CERT_SELF_SIGNED, .also = REASON_CERT_NAME_MISMATCH},
     {"wrong name alone", .host = "other.test", .want = REASON_CERT_NAME_MISMATCH},

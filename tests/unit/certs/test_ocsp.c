@@ -188,6 +188,26 @@ static void damaged_anywhere(void **state)
     case_end(&c);
 }
 
+static void revoked_is_told_first(void **state)
+{
+    struct judge_case c = {.host = "other.test"};
+    struct make root = make_root("root", 1), leaf = make_leaf(dns, 3, "root", 1);
+    struct make_ocsp m = {.signer = make_key(1), .status = STAPLE_REVOKED};
+
+    (void)state;
+    leaf.to = TEST_NOW - 1;
+    m.issuer = case_make(&c, &root);
+    m.leaf = case_make(&c, &leaf);
+    case_trust(&c, m.issuer);
+    case_send(&c, m.leaf);
+    c.ocsp = make_ocsp(&m);
+    assert_int_equal(case_judge(&c), REASON_CERT_REVOKED);
+    assert_int_equal(c.got.also_count, 2);
+    assert_int_equal(c.got.also[0], REASON_CERT_EXPIRED);
+    assert_int_equal(c.got.also[1], REASON_CERT_NAME_MISMATCH);
+    case_end(&c);
+}
+
 static void must_staple_c_cert_08(void **state)
 {
     static const struct {
@@ -231,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(staples_c_cert_08),
         cmocka_unit_test(damaged_anywhere),
+        cmocka_unit_test(revoked_is_told_first),
         cmocka_unit_test(must_staple_c_cert_08),
     };
 

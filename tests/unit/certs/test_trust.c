@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Trust stores from files, and revocation lists (C-CERT-08, C-CERT-09). */
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -227,7 +228,7 @@ static void changes_are_seen_c_cert_09(void **state)
     case_end(&c);
 }
 
-enum listed { LIST_NOBODY, LIST_LEAF, LIST_MIDDLE };
+enum listed { LIST_NOBODY, LIST_LEAF, LIST_MIDDLE, LIST_MANY /* the leaf among others */ };
 enum list_of { OF_MIDDLE, OF_ROOT, OF_STRANGER };
 
 static const struct crl_row {
@@ -245,6 +246,7 @@ static const struct crl_row {
      .detail = "the leaf (CN=leaf) is on the revocation list"},
     {"leaf revoked, DER", .listed = LIST_LEAF, .der = true, .loads = true,
      .want = REASON_CERT_REVOKED},
+    {"leaf and others revoked", .listed = LIST_MANY, .loads = true, .want = REASON_CERT_REVOKED},
     {"issuer revoked", .listed = LIST_MIDDLE, .of = OF_ROOT, .loads = true,
      .want = REASON_CERT_REVOKED, .detail = "the issuer (CN=middle) is on"},
     {"another issuer's list", .listed = LIST_LEAF, .of = OF_ROOT, .loads = true, .want = REASON_OK},
@@ -291,7 +293,11 @@ static void revocation_lists_c_cert_08(void **state)
         if (m.issuer == NULL)
             m.issuer = row->of == OF_ROOT ? "root" : "middle";
         if (row->listed != LIST_NOBODY)
-            m.revoked[0] = row->listed == LIST_LEAF ? leaf_der : middle_der;
+            m.revoked[0] = row->listed == LIST_MIDDLE ? middle_der : leaf_der;
+        if (row->listed == LIST_MANY) {
+            m.revoked[1] = middle_der;
+            m.revoked[2] = root_der;
+        }
         list = make_crl(&m);
         text = make_pem("X509 CRL", list);
         write_file(bundle, slice_str(anchors));
@@ -317,12 +323,69 @@ static void revocation_lists_c_cert_08(void **state)
     }
 }
 
+struct worker {
+    pthread_t thread;
+    const struct judge_case *c;
+    int wrong;
+};
+
+static void *judge_often(void *arg)
+{
+    struct worker *w = arg;
+    struct slice name = SLICE("mx.test");
+
+    for (int i = 0; i < 100; i++) {
+        struct trust_store *t = trust_hold(w->c->trust);
+        struct judge_request req = {.trust = t,
+                                    .chain = w->c->chain,
+                                    .chain_count = w->c->chain_count,
+                                    .names = &name,
+                                    .name_count = 1,
+                                    .now = TEST_NOW * 1000,
+                                    .min_rsa_bits = 2048};
+        struct judgement j;
+
+        judge_chain(&req, &j);
+        w->wrong += j.reason != REASON_OK;
+        judgement_clear(&j);
+        trust_drop(&t);
+    }
+    return NULL;
+}
+
+/* One store, several threads; the thread sanitizer looks on. */
+static void threads_share_a_store(void **state)
+{
+    struct judge_case c = {.host = NULL};
+    struct make root = make_root("root", 1), middle = make_issuer("middle", 2, "root", 1);
+    struct make leaf = make_leaf(dns, 3, "middle", 2);
+    struct slice anchor = case_make(&c, &root);
+    struct worker workers[4];
+    struct buf error;
+
+    (void)state;
+    buf_init(&error, 100);
+    c.trust = trust_from_der(&anchor, 1, &error);
+    case_send(&c, case_make(&c, &leaf));
+    case_send(&c, case_make(&c, &middle));
+    for (int i = 0; i < 4; i++) {
+        workers[i] = (struct worker){.c = &c};
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, judge_often, &workers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
+        assert_int_equal(workers[i].wrong, 0);
+    }
+    buf_clear(&error);
+    case_end(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bundles_c_cert_09),          cmocka_unit_test(files_that_cannot_be_read),
         cmocka_unit_test(extra_anchors_and_holds),    cmocka_unit_test(changes_are_seen_c_cert_09),
-        cmocka_unit_test(revocation_lists_c_cert_08),
+        cmocka_unit_test(revocation_lists_c_cert_08), cmocka_unit_test(threads_share_a_store),
     };
 
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
