@@ -15,7 +15,7 @@ static void say(struct owner *o, const char *text)
 static unsigned pick(unsigned *seed, unsigned below)
 {
     *seed = *seed * 1103515245u + 12345u;
-    return (*seed >> 16) % below;
+    return below > 0 ? (*seed >> 16) % below : 0;
 }
 
 /* RCPT commands that wait for their answers. */
