@@ -84,6 +84,7 @@ void outbound_enter(struct outbound *o, enum outbound_phase to)
     case OUTBOUND_PHASE_QUIT:
         outbound_put(o, SLICE("QUIT\r\n"));
         break;
+    case OUTBOUND_PHASE_GOODBYE:
     case OUTBOUND_PHASE_DEAD:
         o->died_at = from;
         buf_reset(&o->output);
@@ -97,6 +98,11 @@ void outbound_enter(struct outbound *o, enum outbound_phase to)
     case OUTBOUND_PHASE_FINAL: /* outbound_end() wrote the dot */
         break;
     }
+}
+
+bool outbound_is_over(const struct outbound *o)
+{
+    return o->phase == OUTBOUND_PHASE_GOODBYE || o->phase == OUTBOUND_PHASE_DEAD;
 }
 
 void outbound_put(struct outbound *o, struct slice command)
@@ -200,6 +206,7 @@ static bool reply_is_due(const struct outbound *o)
     case OUTBOUND_PHASE_READY:
     case OUTBOUND_PHASE_RECIPIENTS:
     case OUTBOUND_PHASE_BODY:
+    case OUTBOUND_PHASE_GOODBYE:
     case OUTBOUND_PHASE_DEAD:
         return false;
     }
@@ -239,6 +246,7 @@ static enum outbound_event on_reply(struct outbound *o, bool more, struct outbou
     case OUTBOUND_PHASE_READY:
     case OUTBOUND_PHASE_RECIPIENTS:
     case OUTBOUND_PHASE_BODY:
+    case OUTBOUND_PHASE_GOODBYE:
     case OUTBOUND_PHASE_DEAD:
         break;
     }
@@ -291,6 +299,8 @@ static enum outbound_event feed_once(struct outbound *o, struct slice in, size_t
 
     if (o->phase == OUTBOUND_PHASE_HANDSHAKE)
         return outbound_fail_injection(o, what);
+    if (o->phase == OUTBOUND_PHASE_GOODBYE)
+        return outbound_fail_words(o, REASON_LOST, what);
     if (!o->hearing) {
         o->hearing = true;
         o->unasked = !reply_is_due(o);
@@ -340,6 +350,8 @@ static enum outbound_event cut_off(struct outbound *o, enum reason reason, const
         outbound_enter(o, OUTBOUND_PHASE_DEAD);
         return OUTBOUND_CLOSED;
     }
+    if (o->phase == OUTBOUND_PHASE_GOODBYE)
+        return outbound_fail_words(o, REASON_LOST, what);
     if (o->hearing && o->unasked) {
         quote_heard(o, "unfinished: ");
         return outbound_fail(o, REASON_UNASKED_REPLY, NULL, o->detail, what);
@@ -391,7 +403,7 @@ const char *outbound_phase_name(enum outbound_phase p)
 
 enum stage outbound_stage(const struct outbound *o)
 {
-    if (o->phase == OUTBOUND_PHASE_DEAD)
+    if (outbound_is_over(o))
         return o->died_at;
     if (o->phase == OUTBOUND_PHASE_ENVELOPE && o->answered == 0)
         return STAGE_MAIL;
@@ -400,6 +412,9 @@ enum stage outbound_stage(const struct outbound *o)
 
 enum outbound_patience outbound_patience(const struct outbound *o)
 {
+    /* The message is given up already; only the rest of the MX's words is still listened for. */
+    if (o->unasked && o->phase == OUTBOUND_PHASE_FINAL)
+        return PATIENCE_QUIT;
     return phase_info[o->phase].patience;
 }
 

@@ -35,9 +35,10 @@
  *        REFUSED, then READY). The owner answers its recipients with the reply to MAIL and
  *        sends no more RCPT. If the MX goes away in REFUSED, that is OUTBOUND_FAILED as always:
  *        the owner, done already, ignores it.
- *      - A 421 to a command is that command's OUTBOUND_REPLY and the last event: the machine is
- *        DEAD when it is handed out. RCPTs that are still open share its fate: the owner
- *        answers them with it.
+ *      - A 421 to a command is that command's OUTBOUND_REPLY; the MX takes no other (phase
+ *        GOODBYE). What is still open, and every command given then, ends with the
+ *        OUTBOUND_FAILED (connection-lost, with the 421 again) that follows when the MX closes,
+ *        says more, or PATIENCE_QUIT runs out.
  *      - OUTBOUND_FAILED ends everything that is open.
  *
  *      what->reply is as the MX said it, but for 552 to RCPT, which is 452 here (C-OUT-04); 421
@@ -53,9 +54,9 @@
  *      instead: connection-lost, with that reply. Bytes behind the 220 to STARTTLS, or fed in
  *      HANDSHAKE, are starttls-injection (C-TLS-02).
  *
- *      DEAD (after OUTBOUND_FAILED, OUTBOUND_CLOSED or a 421): output is empty, input is
- *      swallowed, no event comes any more, every call but outbound_mail() and outbound_tls_up()
- *      is harmless.
+ *      DEAD (after OUTBOUND_FAILED or OUTBOUND_CLOSED): output is empty, input is swallowed, no
+ *      event comes any more. In GOODBYE and DEAD every call but outbound_mail() and
+ *      outbound_tls_up() is harmless.
  *
  * OWNERSHIP
  *      what->reply is never NULL; it and what->detail live until the next call.
@@ -86,6 +87,7 @@ struct outbound;
     X(DATA, DATA, PATIENCE_DATA)                                                               \
     X(BODY, BODY, PATIENCE_BLOCK) /* armed by the owner only while output waits */             \
     X(FINAL, FINAL, PATIENCE_FINAL)                                                            \
+    X(GOODBYE, FINAL, PATIENCE_QUIT) /* a command was answered with 421 */                     \
     X(QUIT, FINAL, PATIENCE_QUIT)                                                              \
     X(DEAD, FINAL, PATIENCE_NONE)
 
@@ -175,7 +177,7 @@ void outbound_quit(struct outbound *o); /* in READY, ENVELOPE, REFUSED, RECIPIEN
 struct buf *outbound_output(struct outbound *o);
 enum outbound_phase outbound_phase(const struct outbound *o);
 const char *outbound_phase_name(enum outbound_phase p);
-enum stage outbound_stage(const struct outbound *o); /* in DEAD: where it died */
+enum stage outbound_stage(const struct outbound *o); /* in GOODBYE, DEAD: the last one before */
 enum outbound_patience outbound_patience(const struct outbound *o);
 
 /* Facts for the record. */

@@ -23,7 +23,7 @@ struct outbound {
     bool plaintext;
 
     enum outbound_phase phase;
-    enum stage died_at;         /* DEAD: the stage before */
+    enum stage died_at;         /* GOODBYE, DEAD: the last stage before */
     struct tls_reached reached; /* nothing until outbound_tls_up() */
 
     struct reply_parser parser;
@@ -51,6 +51,8 @@ struct outbound {
 };
 
 void outbound_enter(struct outbound *o, enum outbound_phase to);
+/* GOODBYE or DEAD: the MX takes no command any more. */
+bool outbound_is_over(const struct outbound *o);
 
 /* Ends the machine: event OUTBOUND_FAILED.  `reply` NULL: none; `detail` is copied. */
 enum outbound_event outbound_fail(struct outbound *o, enum reason reason, const struct reply *reply,

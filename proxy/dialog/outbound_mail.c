@@ -17,11 +17,11 @@ static enum outbound_event answer(struct outbound *o, enum outbound_command comm
 }
 
 /* RFC 5321 3.8: after a 421 the MX closes, whatever the command was. */
-static bool dies_of_421(struct outbound *o)
+static bool says_goodbye(struct outbound *o)
 {
     if (o->reply.code != 421)
         return false;
-    outbound_enter(o, OUTBOUND_PHASE_DEAD);
+    outbound_enter(o, OUTBOUND_PHASE_GOODBYE);
     return true;
 }
 
@@ -87,7 +87,7 @@ static void ask_next(struct outbound *o)
 
 void outbound_rcpt(struct outbound *o, struct slice path)
 {
-    if (o->phase == OUTBOUND_PHASE_DEAD)
+    if (outbound_is_over(o))
         return;
     INVARIANT(o->phase == OUTBOUND_PHASE_ENVELOPE || o->phase == OUTBOUND_PHASE_RECIPIENTS);
     check_path(path);
@@ -102,9 +102,9 @@ static enum outbound_event on_mail(struct outbound *o, struct outbound_what *wha
 {
     bool yes = o->reply.code / 100 == 2;
 
-    o->answered++;
-    if (dies_of_421(o))
+    if (says_goodbye(o))
         return answer(o, OUTBOUND_MAIL, false, what);
+    o->answered++;
     if (!yes)
         outbound_enter(o, o->answered < o->asked ? OUTBOUND_PHASE_REFUSED : OUTBOUND_PHASE_READY);
     return answer(o, OUTBOUND_MAIL, yes, what);
@@ -115,9 +115,9 @@ static enum outbound_event on_rcpt(struct outbound *o, struct outbound_what *wha
     bool yes = o->reply.code / 100 == 2;
 
     what->index = o->answered - 1;
-    o->answered++;
-    if (dies_of_421(o))
+    if (says_goodbye(o))
         return answer(o, OUTBOUND_RCPT, false, what);
+    o->answered++;
     o->accepted += yes ? 1 : 0;
     if (o->reply.code == 552) /* RFC 5321 4.5.3.1.10: meant is 452 (C-OUT-04) */
         reply_recode(&o->reply, 452);
@@ -152,7 +152,7 @@ enum outbound_event outbound_on_refused(struct outbound *o, struct outbound_what
 
 void outbound_data(struct outbound *o)
 {
-    if (o->phase == OUTBOUND_PHASE_DEAD)
+    if (outbound_is_over(o))
         return;
     INVARIANT(o->phase == OUTBOUND_PHASE_RECIPIENTS && o->accepted > 0);
     outbound_enter(o, OUTBOUND_PHASE_DATA);
@@ -165,7 +165,7 @@ enum outbound_event outbound_on_data(struct outbound *o, struct outbound_what *w
     /* A 2xx to DATA is no leave to send, and never a delivery. */
     if (code < 400 && code != 354)
         return outbound_fail_words(o, REASON_PROTOCOL_ERROR, what);
-    if (dies_of_421(o))
+    if (says_goodbye(o))
         return answer(o, OUTBOUND_DATA, false, what);
     if (code == 354) {
         outbound_enter(o, OUTBOUND_PHASE_BODY);
@@ -180,7 +180,7 @@ void outbound_body(struct outbound *o, struct slice content)
 {
     size_t before = o->output.n;
 
-    if (o->phase == OUTBOUND_PHASE_DEAD || o->unasked)
+    if (outbound_is_over(o) || o->unasked)
         return;
     INVARIANT(o->phase == OUTBOUND_PHASE_BODY && content.n <= OUTBOUND_BODY_MAX);
     INVARIANT(data_encode(&o->encoder, content, &o->output));
@@ -192,7 +192,7 @@ void outbound_end(struct outbound *o)
 {
     size_t before = o->output.n;
 
-    if (o->phase == OUTBOUND_PHASE_DEAD)
+    if (outbound_is_over(o))
         return;
     INVARIANT(o->phase == OUTBOUND_PHASE_BODY);
     /* In the middle of an unasked reply there is no dot: its end could pass for the answer to it.
@@ -211,14 +211,14 @@ enum outbound_event outbound_on_final(struct outbound *o, struct outbound_what *
 
     if (code / 100 == 3)
         return outbound_fail_words(o, REASON_PROTOCOL_ERROR, what);
-    if (!dies_of_421(o))
+    if (!says_goodbye(o))
         outbound_enter(o, OUTBOUND_PHASE_READY);
     return answer(o, OUTBOUND_END, code / 100 == 2, what);
 }
 
 void outbound_quit(struct outbound *o)
 {
-    if (o->phase == OUTBOUND_PHASE_DEAD)
+    if (outbound_is_over(o))
         return;
     INVARIANT(o->phase == OUTBOUND_PHASE_READY || o->phase == OUTBOUND_PHASE_ENVELOPE ||
               o->phase == OUTBOUND_PHASE_REFUSED || o->phase == OUTBOUND_PHASE_RECIPIENTS);

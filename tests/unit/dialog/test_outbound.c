@@ -183,6 +183,24 @@ static void test_facts(void **state)
     outbound_free(&o);
 }
 
+/* C-TLS-03: from the end of the handshake on no offer from before it is in force. */
+static void test_offers_are_forgotten(void **state)
+{
+    static const char *const segments[] = {
+        "220 mx\r\n", "250-mx\r\n250-PIPELINING\r\n250-SIZE 77\r\n250 STARTTLS\r\n", "220 go\r\n"};
+    struct demand may = {.level = LEVEL_MAY};
+    struct outbound *o = opened(&may, segments, 3);
+    struct tls_reached got = {.tls = true};
+
+    (void)state;
+    assert_true(outbound_facts(o)->ehlo.pipelining);
+    outbound_tls_up(o, &got);
+    assert_false(outbound_facts(o)->ehlo.pipelining);
+    assert_int_equal(outbound_facts(o)->ehlo.size_max, 0);
+    assert_true(outbound_facts(o)->starttls_offered); /* that stays for the record */
+    outbound_free(&o);
+}
+
 static void test_facts_of_a_helo_server(void **state)
 {
     static const char *const segments[] = {"220 mx\r\n", "502 what?\r\n", "250 mx\r\n"};
@@ -236,9 +254,13 @@ static void test_endless_reply(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_opening),       cmocka_unit_test(test_peer),
-        cmocka_unit_test(test_facts),         cmocka_unit_test(test_facts_of_a_helo_server),
-        cmocka_unit_test(test_facts_are_cut), cmocka_unit_test(test_endless_reply),
+        cmocka_unit_test(test_opening),
+        cmocka_unit_test(test_peer),
+        cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_offers_are_forgotten),
+        cmocka_unit_test(test_facts_of_a_helo_server),
+        cmocka_unit_test(test_facts_are_cut),
+        cmocka_unit_test(test_endless_reply),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,14 +88,24 @@ static const struct script refusal[] = {
      PLAIN MAIL "M: 250 ok\n! reply mail 250\n" RCPT "M: 552 5.5.3 too many\n! reply rcpt 0 452"},
     {"552 at MAIL stays", LEVEL_NONE, false, PLAIN MAIL "M: 552 5.3.4 too big\n! reply mail 552"},
     {"C-OUT-04: 421 at MAIL", LEVEL_NONE, false,
-     PLAIN MAIL "M: 421 bye\n! reply mail 421\n= DEAD\n> lost\n> timeout\nM: 250 ok\nT: -"},
-    {"421 at RCPT answers for the others", LEVEL_NONE, false,
+     PLAIN MAIL
+     "M: 421 bye\n! reply mail 421\n= GOODBYE\n> rcpt\n> lost\n! failed mail connection-lost 421\n"
+     "~ 421 bye\n= DEAD\n> timeout\nM: 250 ok\nT: -"},
+    {"421 at RCPT, and the others are lost", LEVEL_NONE, false,
+     PIPE
+     "> mail\n> rcpt\n> rcpt\nT: MAIL FROM:<s@client.example>\nT: RCPT TO:<r@mx.example>\n"
+     "T: RCPT TO:<r@mx.example>\nM: 250 ok\nM: 421 bye\nM: 421 bye\n! reply mail 250\n"
+     "! reply rcpt 0 421\n! failed rcpt connection-lost 421\n= DEAD\n> rcpt\n> data\n> body x\n"
+     "> end\n> quit\nT: -"},
+    {"421 at RCPT, and the MX stays silent", LEVEL_NONE, false,
      PIPE "> mail\n> rcpt\n> rcpt\nT: MAIL FROM:<s@client.example>\nT: RCPT TO:<r@mx.example>\n"
-          "T: RCPT TO:<r@mx.example>\nM: 250 ok\nM: 421 bye\nM: 421 bye\n! reply mail 250\n"
-          "! reply rcpt 0 421\n= DEAD\n> rcpt\n> data\n> body x\n> end\n> quit\nT: -"},
+          "T: RCPT TO:<r@mx.example>\nM: 250 ok\nM: 250 ok\nM: 421 bye\n! reply mail 250\n"
+          "! reply rcpt 0 250\n! reply rcpt 1 421\n= GOODBYE\n> data\nT: -\n> timeout\n"
+          "! failed rcpt connection-lost 421"},
     {"421 at DATA", LEVEL_NONE, false,
-     PLAIN TAKEN "> data\nT: DATA\nM: 421 bye\n! reply data 421\n= DEAD\n> lost"},
-    {"421 at the final dot", LEVEL_NONE, false, BODY DOT "M: 421 bye\n! reply end 421\n= DEAD"},
+     PLAIN TAKEN "> data\nT: DATA\nM: 421 bye\n! reply data 421\n= GOODBYE\n> lost\n! failed data "
+                 "connection-lost 421"},
+    {"421 at the final dot", LEVEL_NONE, false, BODY DOT "M: 421 bye\n! reply end 421\n= GOODBYE"},
     {"4xx at the final dot", LEVEL_NONE, false, BODY DOT "M: 452 full\n! reply end 452\n= READY"},
     {"C-TLS-11: TLS demanded at MAIL is a reply", LEVEL_NONE, false,
      PLAIN MAIL "M: 530 5.7.0 Must issue a STARTTLS command first\n! reply mail 530"},
