@@ -7,9 +7,8 @@
 
 #include <string.h>
 
-#define NAME_PARTS_MAX                                                         \
-    32 /* more relative names than any real subject has; the rest is not shown \
-        */
+/* More relative names than any real subject has; the rest is not shown. */
+#define NAME_PARTS_MAX 32
 
 struct slice der_slice(const CBS *c)
 {

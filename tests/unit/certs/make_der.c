@@ -133,11 +133,13 @@ static const struct make_alg *alg_of(EVP_PKEY *signer, const char *hash)
 {
     if (hash == NULL)
         hash = "sha256";
-    for (size_t i = 0; i < sizeof(make_algs) / sizeof(make_algs[0]); i++)
+    const struct make_alg *found = NULL;
+
+    for (size_t i = 0; found == NULL && i < sizeof(make_algs) / sizeof(make_algs[0]); i++)
         if (strcmp(hash, make_algs[i].hash) == 0 && EVP_PKEY_id(signer) == make_algs[i].key)
-            return &make_algs[i];
-    MUST(!"a hash that fits the key");
-    return NULL;
+            found = &make_algs[i];
+    MUST(found != NULL);
+    return found;
 }
 
 static bool is_pss(const char *hash)

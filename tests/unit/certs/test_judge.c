@@ -36,13 +36,13 @@ enum trusting { TRUST_ROOT, TRUST_OTHER, TRUST_MIDDLE, TRUST_LEAF };
 static const struct judge_row {
     const char *name;
     struct make leaf, middle, root;
+    const char *host;
+    const char *detail;
     enum key_choice leaf_key, middle_key, root_key;
     enum sending send;
     enum trusting trust;
     enum reason want, also; /* also REASON_OK: none */
-    const char *host;
-    const char *detail;
-    bool self_signed; /* the leaf */
+    bool self_signed;       /* the leaf */
 } rows[] = {
 #define OLD .from = TEST_NOW - 9 * TEST_DAY, .to = TEST_NOW - TEST_DAY
 #define EARLY .from = TEST_NOW + TEST_DAY, .to = TEST_NOW + 9 * TEST_DAY
