@@ -102,6 +102,11 @@ static void timer_never_fires_early(void **state)
     e.timer = timer_new(l, check_early, &e);
     timer_arm(slow, 0);
     RIG_UNTIL(l, e.fired == 1);
+    for (int i = 1; i <= 30; i++) { /* libevent reads a clock of coarse steps */
+        e.due = clock_mono() + 7;
+        timer_arm(e.timer, 7);
+        RIG_UNTIL(l, e.fired == 1 + i);
+    }
     timer_free(&slow);
     timer_free(&e.timer);
 }
