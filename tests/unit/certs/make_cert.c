@@ -135,20 +135,34 @@ static void put_alt_names(CBB *list, const struct make *m)
     MUST(CBB_flush(list));
 }
 
+static void put_subtree(CBB *trees, const char *name)
+{
+    CBB tree;
+
+    MUST(CBB_add_asn1(trees, &tree, CBS_ASN1_SEQUENCE));
+    put_dns(&tree, name, false);
+    MUST(CBB_flush(trees));
+}
+
 static void put_constraints(CBB *list, const struct make *m)
 {
-    const char *const words[2] = {m->permitted, m->excluded};
-    CBB seq, value, constraints, trees, tree;
+    CBB seq, value, constraints, trees;
+    char text[32];
 
     open_extension(list, &seq, &value, "2.5.29.30", true);
     MUST(CBB_add_asn1(&value, &constraints, CBS_ASN1_SEQUENCE));
-    for (unsigned i = 0; i < 2; i++) {
-        if (words[i] == NULL)
-            continue;
-        MUST(CBB_add_asn1(&constraints, &trees, DER_EXPLICIT(i)));
-        MUST(CBB_add_asn1(&trees, &tree, CBS_ASN1_SEQUENCE));
-        put_dns(&tree, words[i], false);
+    if (m->permitted != NULL) {
+        MUST(CBB_add_asn1(&constraints, &trees, DER_EXPLICIT(0)));
+        put_subtree(&trees, m->permitted);
         MUST(CBB_flush(&constraints));
+    }
+    if (m->excluded != NULL) {
+        MUST(CBB_add_asn1(&constraints, &trees, DER_EXPLICIT(1)));
+        put_subtree(&trees, m->excluded);
+        for (int i = 0; i < m->excluded_count; i++) {
+            (void)snprintf(text, sizeof(text), "no%d.test", i);
+            put_subtree(&trees, text);
+        }
     }
     MUST(CBB_flush(list));
 }

@@ -46,6 +46,7 @@ struct make {
                              c cert sign, r CRL sign; NULL: no extension */
     const char *extended; /* "server", "client", "any", "ocsp", "server,client", ... */
     const char *permitted, *excluded; /* dNSName constraints */
+    int excluded_count;               /* this many generated dNSName constraints more */
     bool must_staple;
     bool unknown_critical, broken_basic, twice;
     bool key_ids; /* subjectKeyIdentifier; authorityKeyIdentifier where signer is known */
