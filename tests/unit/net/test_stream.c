@@ -155,6 +155,7 @@ static void paused(void **state)
     say(s, "later");
     rig_turn(s->loop, 20);
     assert_string_equal(s->ear.trace, "");
+    assert_int_equal(stream_unread(s->ear.stream), 0); /* it stays with the kernel */
     stream_pause(s->ear.stream, false);
     RIG_UNTIL(s->loop, s->ear.got.n == 5);
     s->ear.keep = true;

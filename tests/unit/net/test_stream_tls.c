@@ -87,6 +87,12 @@ static void back_pressure_reaches_the_peer(void **state)
     }
     assert_int_equal(stream_unread(s.ear.stream), ear_params.read_high);
     assert_true(most <= ear_params.read_high + TLS_WIRE_IN_HIGH);
+    stream_pause(s.ear.stream, true); /* paused: not even what is here already is opened */
+    ear_take(&s.ear);
+    rig_turn(s.loop, 20);
+    assert_int_equal(stream_unread(s.ear.stream), 0);
+    assert_int_equal(s.ear.got.n, ear_params.read_high);
+    stream_pause(s.ear.stream, false);
     s.ear.keep = false;
     ear_take(&s.ear);
     RIG_UNTIL(s.loop, ear_heard(&s.ear, 'e'));
