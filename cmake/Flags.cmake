@@ -7,6 +7,11 @@ add_link_options(-Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
 include(CheckPIESupported)
 check_pie_supported(LANGUAGES C)
 
+if(TLSMEND_FUZZ)
+  # Every layer reports its edges to the fuzzer; the fuzzer itself is linked by the targets.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 if(TLSMEND_SANITIZE)
   add_compile_options(-fsanitize=${TLSMEND_SANITIZE} -fno-omit-frame-pointer
                       -fno-sanitize-recover=all)

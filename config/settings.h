@@ -85,8 +85,8 @@ struct settings {
 
     struct {
         int sessions, recipients, errors;
-        int64_t line, auth_line, memory_per_transfer,
-            message_size; /* bytes; message_size 0: none */
+        int line, auth_line;                       /* bytes */
+        int64_t memory_per_transfer, message_size; /* bytes; message_size 0: none */
     } limits;
 
     struct {

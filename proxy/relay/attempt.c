@@ -105,6 +105,8 @@ static void put_negotiation(struct record *r, const struct attempt *a)
         put_nonempty(r, "ehlo", a->smtp->ehlo_reply);
         if (a->smtp->ehlo_reply[0] != '\0' || a->smtp->helo_only)
             record_bool(r, "starttls_offered", a->smtp->starttls_offered);
+        if (a->smtp->starttls_refused)
+            put_nonempty(r, "starttls_reply", a->smtp->starttls_reply);
         if (a->smtp->masked)
             record_bool(r, "middlebox", true);
         if (a->smtp->helo_only)

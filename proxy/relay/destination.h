@@ -38,7 +38,7 @@ struct destination {
     char detail[256];
     struct destination_host *hosts;
     size_t host_count;
-    size_t mx_ignored;             /* MX records that no mail can go to: null, literal, malformed */
+    size_t mx_ignored;         /* MX records that no mail can go to: null, literal, malformed */
     struct mx_target *targets; /* in the order in which they are tried */
     size_t target_count;
     int64_t took_ms;

@@ -131,6 +131,7 @@ static struct addr_filter filter_for(const struct destination *d, uint16_t port)
     };
 
     f.own = snapshot_own(d->snapshot, &f.own_count);
+    f.local = snapshot_local(d->snapshot, &f.local_count);
     return f;
 }
 

@@ -187,7 +187,7 @@ static bool take_event(struct session *s, enum inbound_event ev, const struct in
         break;
     case INBOUND_BODY_BAD:
         transaction_body_refused(s->transaction,
-                                 what->too_big ? REASON_SIZE_EXCEEDED : REASON_BARE_NEWLINE);
+                                 what->too_big ? REASON_MESSAGE_TOO_BIG : REASON_BARE_NEWLINE);
         break;
     case INBOUND_BODY_END:
         transaction_end(s->transaction, what->slot);

@@ -2,11 +2,13 @@
 /* See snapshot.h. */
 #include "proxy/relay/snapshot.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proxy/base/mem.h"
+#include "proxy/net/local.h"
 
 struct snapshot {
     atomic_uint holds;
@@ -15,8 +17,8 @@ struct snapshot {
     struct tls_context *tls;
     struct trust_store *trust;
     struct trust_store **own_trust; /* per destination; NULL: no ca_file */
-    struct addr *own;
-    size_t own_count;
+    struct addr *own, *local;
+    size_t own_count, local_count;
 };
 
 static struct trust_store *load_store(const struct settings *set, const char *ca_file,
@@ -50,6 +52,25 @@ static bool load_stores(struct snapshot *s, struct buf *error)
     return true;
 }
 
+static bool listens_everywhere(const struct snapshot *s)
+{
+    for (size_t i = 0; i < s->own_count; i++)
+        if (addr_class(&s->own[i]) == ADDR_UNSPECIFIED)
+            return true;
+    return false;
+}
+
+/* A listener on 0.0.0.0 is reached at every address of the host: mail to one of them is a loop. */
+static bool find_local(struct snapshot *s, struct buf *error)
+{
+    if (!listens_everywhere(s))
+        return true;
+    if (local_addresses(&s->local, &s->local_count))
+        return true;
+    (void)buf_addf(error, "the addresses of this host cannot be listed: %s\n", strerror(errno));
+    return false;
+}
+
 struct snapshot *snapshot_new(struct settings *settings, const struct addr *own, size_t own_count,
                               struct buf *error)
 {
@@ -69,7 +90,7 @@ struct snapshot *snapshot_new(struct settings *settings, const struct addr *own,
         memcpy(s->own, own, own_count * sizeof(*own));
     s->own_count = own_count;
     s->tls = tls_context_new(error);
-    if (s->tls == NULL || !load_stores(s, error))
+    if (s->tls == NULL || !find_local(s, error) || !load_stores(s, error))
         snapshot_drop(&s);
     return s;
 }
@@ -100,6 +121,7 @@ void snapshot_drop(struct snapshot **held)
     tls_context_drop(&s->tls);
     settings_drop(&s->settings);
     free(s->own);
+    free(s->local);
     free(s);
 }
 
@@ -132,6 +154,12 @@ const struct addr *snapshot_own(const struct snapshot *s, size_t *count)
 {
     *count = s->own_count;
     return s->own;
+}
+
+const struct addr *snapshot_local(const struct snapshot *s, size_t *count)
+{
+    *count = s->local_count;
+    return s->local;
 }
 
 bool snapshot_trust_changed(const struct snapshot *s)

@@ -33,6 +33,8 @@ struct tls_context *snapshot_tls(const struct snapshot *s);
 /* The store for a host: the override's own where it has a ca_file (lent). */
 struct trust_store *snapshot_trust(const struct snapshot *s, const struct override *o);
 const struct addr *snapshot_own(const struct snapshot *s, size_t *count);
+/* The addresses of this host, for listeners on 0.0.0.0 or "::"; none where no listener is so. */
+const struct addr *snapshot_local(const struct snapshot *s, size_t *count);
 /* One of the files behind the trust stores has changed. */
 bool snapshot_trust_changed(const struct snapshot *s);
 

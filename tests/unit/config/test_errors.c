@@ -101,14 +101,14 @@ static const struct {
     {"duration too long", "timeouts: { final = \"11m\"; };",
      "t.conf:1: timeouts.final = \"11m\": out of bounds: write a duration between \"10ms\" and "
      "\"10m\"\n"},
-    {"size without a unit", "limits: { line = 4096; };",
-     "t.conf:1: limits.line = 4096: the unit is missing: write \"4096B\"\n"},
-    {"size with a duration's unit", "limits: { line = \"4s\"; };",
-     "t.conf:1: limits.line = \"4s\": write a size in quotes, a number with B, KiB, MiB or GiB, "
-     "such as \"256KiB\"\n"},
-    {"size too small", "limits: { line = \"100B\"; };",
-     "t.conf:1: limits.line = \"100B\": out of bounds: write a size between \"512B\" and "
-     "\"1MiB\"\n"},
+    {"size without a unit", "limits: { memory_per_transfer = 65536; };",
+     "t.conf:1: limits.memory_per_transfer = 65536: the unit is missing: write \"65536B\"\n"},
+    {"size with a duration's unit", "limits: { memory_per_transfer = \"4s\"; };",
+     "t.conf:1: limits.memory_per_transfer = \"4s\": write a size in quotes, a number with B, KiB, "
+     "MiB or GiB, such as \"256KiB\"\n"},
+    {"size too small", "limits: { memory_per_transfer = \"100B\"; };",
+     "t.conf:1: limits.memory_per_transfer = \"100B\": out of bounds: write a size between "
+     "\"16KiB\" and \"1GiB\"\n"},
     {"text as a number", "user = 5;", "t.conf:1: user = 5: write text in quotes\n"},
     {"text with a control byte", "user = \"a\\nb\";",
      "t.conf:1: user = \"a\\x0ab\": control characters are in it: take them out\n"},

@@ -51,8 +51,8 @@ static const struct {
      "stay at 280s or less\n"},
     {"few recipients", NAME "limits: { recipients = 99; };",
      "t.conf:2: limits.recipients = 99: RFC 5321 4.5.3.1.8 asks for 100 at least\n"},
-    {"short AUTH lines", NAME "limits: { auth_line = \"4095B\"; };",
-     "t.conf:2: limits.auth_line = \"4095B\": shorter than limits.line: lines of AUTH are "
+    {"short AUTH lines", NAME "limits: { auth_line = 4095; };",
+     "t.conf:2: limits.auth_line = 4095: shorter than limits.line: lines of AUTH are "
      "longer\n"},
     {"another port", NAME "resolver: { mx_port = 2525; };",
      "t.conf:2: resolver.mx_port = 2525: MX hosts listen on port 25: this is for tests\n"},
