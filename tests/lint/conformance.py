@@ -28,9 +28,9 @@ def check_proof(lint, document, line, path, name):
     if target.suffix == ".py":
         found = re.search(rf"^\s*(async )?def {name}\(", body, re.M)
     else:
-        # The function, and that cmocka is told of it.
-        found = re.search(rf"cmocka_unit_test\w*\(\s*{name}\b", body) or (
-            "fuzz" in path and re.search(rf"\b{name}\(", body))
+        # The function, and that cmocka is told of it: NAME alone in a macro's parentheses.
+        found = re.search(rf"^static void {name}\(void \*\*", body, re.M) and \
+            re.search(rf"\w\(\s*{name}\s*[,)]", body)
     if not found:
         lint.fail(f"{path} has no test {name}", document, line)
 
