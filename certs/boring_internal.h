@@ -5,9 +5,9 @@
  *
  * DESCRIPTION
  *      Debian's package is API 17, upstream is 43 and later; what differs between them for this
- * layer stands here and nowhere else.  Certificates, CRLs and OCSP responses are read with CBS,
- * which did not change, so little is left: the library's own judgement of a path takes its time as
- *      POSIX seconds in newer versions, and objects that it only reads became const.
+ *      layer stands here and nowhere else.  Certificates, CRLs and OCSP responses are read with
+ *      CBS, which did not change, so little is left: the library's own judgement of a path takes
+ *      its time as POSIX seconds in newer versions, and objects that it only reads became const.
  */
 #ifndef TLSMEND_CERTS_BORING_INTERNAL_H
 #define TLSMEND_CERTS_BORING_INTERNAL_H

@@ -5,7 +5,7 @@
  *
  * DESCRIPTION
  *      Constant after crl_parse().  A list is only ever a source of "revoked": a certificate that
- * no list speaks about is not refused, so a partial list is as good as it is.
+ *      no list speaks about is not refused, so a partial list is as good as it is.
  */
 #ifndef TLSMEND_CERTS_CRL_INTERNAL_H
 #define TLSMEND_CERTS_CRL_INTERNAL_H

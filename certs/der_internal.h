@@ -5,7 +5,7 @@
  *
  * DESCRIPTION
  *      Pure; any thread.  Object identifiers are compared as their content bytes:
- * OID("\x55\x1d\x13").
+ *      OID("\x55\x1d\x13").
  */
 #ifndef TLSMEND_CERTS_DER_INTERNAL_H
 #define TLSMEND_CERTS_DER_INTERNAL_H

@@ -27,48 +27,48 @@
 #define FACT_NAMES_MAX 100 /* names kept of one certificate; name_count says how many there are */
 
 struct cert_facts {
-    char *subject, *issuer;         /* RFC 2253-like one line, escaped */
-    char **names;                   /* dNSName entries of the SAN, at most FACT_NAMES_MAX */
+    char *subject, *issuer; /* RFC 2253-like one line, escaped */
+    char **names;           /* dNSName entries of the SAN, at most FACT_NAMES_MAX */
     size_t names_kept, name_count;
     wall_ms not_before, not_after;
-    const char *key;                /* "RSA", "P-256", "P-384", "P-521", "Ed25519", "other" */
+    const char *key; /* "RSA", "P-256", "P-384", "P-521", "Ed25519", "other" */
     int key_bits;
-    const char *signature;          /* "sha256WithRSAEncryption", ... */
+    const char *signature;            /* "sha256WithRSAEncryption", ... */
     char sha256[65], spki_sha256[65]; /* lower-case hex */
     bool self_issued, is_ca, must_staple;
 };
 
 struct judge_request {
     const struct trust_store *trust;
-    const struct slice *chain;      /* DER as sent, leaf first */
+    const struct slice *chain; /* DER as sent, leaf first */
     size_t chain_count;
-    const struct slice *names;      /* reference names, any may match; ".name": any name below.
+    const struct slice *names; /* reference names, any may match; ".name": any name below.
                                        None: names are not checked (name_ok stays true) */
     size_t name_count;
     const struct fingerprint *fingerprints;
     size_t fingerprint_count;
-    struct slice ocsp;              /* stapled response, absent if none */
-    bool skip_must_staple;          /* for callers that cannot see a staple */
+    struct slice ocsp;     /* stapled response, absent if none */
+    bool skip_must_staple; /* for callers that cannot see a staple */
     wall_ms now;
-    int min_rsa_bits;               /* 2048 */
+    int min_rsa_bits; /* 2048 */
 };
 
 enum ocsp_status { OCSP_NONE, OCSP_GOOD, OCSP_UNKNOWN, OCSP_REVOKED, OCSP_INVALID };
 
 struct judgement {
-    enum reason reason;             /* REASON_OK: chain and name hold */
-    char detail[256];               /* which certificate and why, escaped, for log and reply; with
+    enum reason reason; /* REASON_OK: chain and name hold */
+    char detail[256];   /* which certificate and why, escaped, for log and reply; with
                                        REASON_OK: a note about a CRL or staple that was of no use, or "" */
     enum reason also[4];
     size_t also_count;
     bool chain_ok, name_ok;
-    bool pinned;                    /* a fingerprint matches the leaf or its key */
-    char matched_name[256];         /* the certificate's name that matched */
+    bool pinned;            /* a fingerprint matches the leaf or its key */
+    char matched_name[256]; /* the certificate's name that matched */
     enum ocsp_status ocsp;
-    bool must_staple_missing;       /* must-staple and no usable staple: reported, not refused */
-    size_t path_length;             /* certificates of the accepted path, anchor included; 0: none */
-    char anchor[256];               /* subject of the anchor */
-    struct cert_facts *facts;       /* of each certificate sent, leaf first */
+    bool must_staple_missing; /* must-staple and no usable staple: reported, not refused */
+    size_t path_length;       /* certificates of the accepted path, anchor included; 0: none */
+    char anchor[256];         /* subject of the anchor */
+    struct cert_facts *facts; /* of each certificate sent, leaf first */
     size_t fact_count;
 };
 

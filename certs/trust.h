@@ -20,8 +20,8 @@
 struct trust_store;
 
 struct trust_params {
-    const char *bundle;          /* PEM file of roots; NULL: no roots but `extra` */
-    const char *extra;           /* another PEM file (ca_file of a destination), NULL: none; roots and
+    const char *bundle; /* PEM file of roots; NULL: no roots but `extra` */
+    const char *extra;  /* another PEM file (ca_file of a destination), NULL: none; roots and
                                     intermediates in it are trusted as anchors */
     const char *const *crl_files; /* PEM or DER */
     size_t crl_count;

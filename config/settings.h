@@ -5,10 +5,10 @@
  *
  * DESCRIPTION
  *      Every setting is a row (key, type, unit, bounds, default, help) in settings_table.c; the
- * loader, `tlsmend check`, the sample file, tlsmend.conf(5) and the documents walk the same rows.
- *      A load gives either a whole snapshot or a list of errors, each with file:line, key, value
- *      and mend; an unknown key names the nearest known one.  An empty file is a working
- * configuration. A snapshot is constant and shared between threads by counted holds.
+ *      loader, `tlsmend check`, the sample file, tlsmend.conf(5) and the documents walk the same
+ *      rows. A load gives either a whole snapshot or a list of errors, each with file:line, key,
+ *      value and mend; an unknown key names the nearest known one.  An empty file is a working
+ *      configuration. A snapshot is constant and shared between threads by counted holds.
  */
 #ifndef TLSMEND_CONFIG_SETTINGS_H
 #define TLSMEND_CONFIG_SETTINGS_H

@@ -5,9 +5,9 @@
  *
  * DESCRIPTION
  *      Seen by the .c files of config/ only.  A group is a place in the file ("tls", one item of
- *      "listeners"); a row is one setting in a group; a type knows how to read, print and free what
- * a row stores.  Nothing but the table names a setting, except where two settings must agree
- *      (settings_check.c, settings_warn.c).
+ *      "listeners"); a row is one setting in a group; a type knows how to read, print and free
+ *      what a row stores.  Nothing but the table names a setting, except where two settings must
+ *      agree (settings_check.c, settings_warn.c).
  */
 #ifndef TLSMEND_CONFIG_SETTINGS_INTERNAL_H
 #define TLSMEND_CONFIG_SETTINGS_INTERNAL_H

@@ -5,8 +5,8 @@
  *
  * DESCRIPTION
  *      main.c has the table of subcommands; each is one file with one function, which gets the
- * words from its own name on (argv[0] is "run") and answers with an exit code.  --help is answered
- *      before a subcommand is called.  Runs in the main thread, before there are others.
+ *      words from its own name on (argv[0] is "run") and answers with an exit code.  --help is
+ *      answered before a subcommand is called.  Runs in the main thread, before there are others.
  */
 #ifndef TLSMEND_CLI_CLI_H
 #define TLSMEND_CLI_CLI_H

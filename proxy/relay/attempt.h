@@ -4,8 +4,8 @@
  *      attempt - the record of trying one MX address: one session, one log line (C-OPS-04)
  *
  * DESCRIPTION
- *      Gathers facts while an upstream lives; attempt_log() turns them into the "attempt" record of
- * docs/log.md, exactly once.  result_log() makes the "result" record of one recipient.
+ *      Gathers facts while an upstream lives; attempt_log() turns them into the "attempt" record
+ *      of docs/log.md, exactly once.  result_log() makes the "result" record of one recipient.
  */
 #ifndef TLSMEND_RELAY_ATTEMPT_H
 #define TLSMEND_RELAY_ATTEMPT_H

@@ -5,9 +5,9 @@
  *
  * DESCRIPTION
  *      Main thread.  Order of the start: settings, sockets, privileges, log, trust stores,
- * resolver, workers, READY.  Signals: HUP reloads all or nothing, USR1 reopens the log files, TERM
- * and INT end gracefully (a second one at once).  Once a minute the trust store files are looked at
- *      (C-CERT-09).
+ *      resolver, workers, READY.  Signals: HUP reloads all or nothing, USR1 reopens the log files,
+ *      TERM and INT end gracefully (a second one at once).  Once a minute the trust store files
+ *      are looked at (C-CERT-09).
  */
 #ifndef TLSMEND_RELAY_DAEMON_H
 #define TLSMEND_RELAY_DAEMON_H

@@ -5,9 +5,9 @@
  *
  * DESCRIPTION
  *      The MX hosts in order, the TLS demand of each, the addresses to try and the facts behind
- * them (RFC 5321 5.1, RFC 7505; C-MX-01..10).  Found asynchronously by destination_find(): override
- * and route, then MX, then A and AAAA of every host.  Either `targets` has at least one entry, or
- * `reason` says why there is none.  Once made it never changes.
+ *      them (RFC 5321 5.1, RFC 7505; C-MX-01..10).  Found asynchronously by destination_find():
+ *      override and route, then MX, then A and AAAA of every host.  Either `targets` has at least
+ *      one entry, or `reason` says why there is none.  Once made it never changes.
  */
 #ifndef TLSMEND_RELAY_DESTINATION_H
 #define TLSMEND_RELAY_DESTINATION_H

@@ -4,8 +4,8 @@
  *      envelope - who sends what, through which session: the facts that every record repeats
  *
  * DESCRIPTION
- *      Filled by session and transaction, read by legs and upstreams when they make a record; lives
- * as long as the transaction.
+ *      Filled by session and transaction, read by legs and upstreams when they make a record;
+ *      lives as long as the transaction.
  */
 #ifndef TLSMEND_RELAY_ENVELOPE_H
 #define TLSMEND_RELAY_ENVELOPE_H

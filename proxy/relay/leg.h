@@ -5,11 +5,12 @@
  *
  * DESCRIPTION
  *      Finds the destination, tries its addresses in order as policy/verdict says, sends the
- * envelope, gives every recipient its answer, then carries the body and the final reply (C-OUT-06,
- * C-OUT-07, C-OUT-11).  Each recipient waits at most timeouts.recipient_budget.
+ *      envelope, gives every recipient its answer, then carries the body and the final reply
+ *      (C-OUT-06, C-OUT-07, C-OUT-11).  Each recipient waits at most timeouts.recipient_budget.
  *
  *      A leg that can do nothing more (no host left, MAIL refused, connection lost) is dead: it
- * answers all that is asked of it with what killed it, and takes the body without passing it on.
+ *      answers all that is asked of it with what killed it, and takes the body without passing it
+ *      on.
  *
  *      Calls go down, events come up, never inside a call.
  */

@@ -4,8 +4,8 @@
  *      listeners - the sockets of all listeners, for all workers
  *
  * DESCRIPTION
- *      Binds one socket per listener and worker; on a reload only those whose address is new.  Main
- * thread.
+ *      Binds one socket per listener and worker; on a reload only those whose address is new.
+ *      Main thread.
  */
 #ifndef TLSMEND_RELAY_LISTENERS_H
 #define TLSMEND_RELAY_LISTENERS_H

@@ -5,7 +5,7 @@
  *
  * DESCRIPTION
  *      Sends "READY=1", "RELOADING=1", "STOPPING=1" to $NOTIFY_SOCKET; does nothing where that is
- * not set.
+ *      not set.
  */
 #ifndef TLSMEND_RELAY_NOTIFY_H
 #define TLSMEND_RELAY_NOTIFY_H

@@ -5,7 +5,7 @@
  *
  * DESCRIPTION
  *      Root is needed only to bind; everything after that happens as `user`.  Main thread, before
- * other threads exist.
+ *      other threads exist.
  */
 #ifndef TLSMEND_RELAY_PRIVILEGES_H
 #define TLSMEND_RELAY_PRIVILEGES_H

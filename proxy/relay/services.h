@@ -5,8 +5,8 @@
  *
  * DESCRIPTION
  *      The loop, the resolver, the log and the small memory of one worker.  Handed down by pointer
- * from worker to session, transaction, leg and upstream; one thread.  The resolver sits in a share,
- * since a reload may replace it while look-ups of the old one are still under way.
+ *      from worker to session, transaction, leg and upstream; one thread.  The resolver sits in a
+ *      share, since a reload may replace it while look-ups of the old one are still under way.
  */
 #ifndef TLSMEND_RELAY_SERVICES_H
 #define TLSMEND_RELAY_SERVICES_H

@@ -4,11 +4,11 @@
  *      session - one connection of a client: the I/O shell around dialog/inbound
  *
  * DESCRIPTION
- *      Reads the client, feeds the machine, hands MAIL, RCPT, DATA and the body to the transaction,
- * sends the replies.  Stops reading while the transaction has no room, so a slow MX slows the
- * client and nothing is stored.  A client that goes away before the dot went upstream takes the
- * transaction with it; after the dot the answer is still awaited, so that the record tells the
- * truth (C-OUT-07).
+ *      Reads the client, feeds the machine, hands MAIL, RCPT, DATA and the body to the
+ *      transaction, sends the replies.  Stops reading while the transaction has no room, so a slow
+ *      MX slows the client and nothing is stored.  A client that goes away before the dot went
+ *      upstream takes the transaction with it; after the dot the answer is still awaited, so that
+ *      the record tells the truth (C-OUT-07).
  *
  *      Worker's thread only.
  */

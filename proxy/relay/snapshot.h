@@ -5,9 +5,9 @@
  *
  * DESCRIPTION
  *      The settings, the trust stores (the general one, and one per destination with a ca_file),
- * the TLS context and our own addresses, made together or not at all: a reload that fails changes
- * nothing. Constant once made; shared between threads by counted holds.  A transaction ends on the
- *      snapshot it began with.
+ *      the TLS context and our own addresses, made together or not at all: a reload that fails
+ *      changes nothing. Constant once made; shared between threads by counted holds.  A
+ *      transaction ends on the snapshot it began with.
  */
 #ifndef TLSMEND_RELAY_SNAPSHOT_H
 #define TLSMEND_RELAY_SNAPSHOT_H

@@ -4,12 +4,12 @@
  *      transaction - MAIL to final reply: the envelope, its legs, and one honest answer
  *
  * DESCRIPTION
- *      Gives every recipient to the leg of its destination and every answer back to the session. In
- * this version a transaction has one leg: a recipient of another domain is answered 451 4.3.2
- *      (other-destination), so the client sends it again by itself.
+ *      Gives every recipient to the leg of its destination and every answer back to the session.
+ *      In this version a transaction has one leg: a recipient of another domain is answered 451
+ *      4.3.2 (other-destination), so the client sends it again by itself.
  *
  *      One result record per recipient is logged, when the transaction ends: by then the client's
- * queue id is known (C-LEG-02, C-OPS-04).
+ *      queue id is known (C-LEG-02, C-OPS-04).
  *
  *      Events never come inside a call.
  */

@@ -4,10 +4,10 @@
  *      upstream - one connection to one MX address: the I/O shell around dialog/outbound
  *
  * DESCRIPTION
- *      Connects, feeds the machine, makes the TLS handshake when the machine asks for it, keeps the
- * deadlines, gathers the facts of the attempt.  It decides nothing: what a failure means is the
- * leg's business (policy/verdict).  Calls go down, events come up; an event never comes inside a
- * call. After `failed` the upstream is dead: the owner closes it.
+ *      Connects, feeds the machine, makes the TLS handshake when the machine asks for it, keeps
+ *      the deadlines, gathers the facts of the attempt.  It decides nothing: what a failure means
+ *      is the leg's business (policy/verdict).  Calls go down, events come up; an event never
+ *      comes inside a call. After `failed` the upstream is dead: the owner closes it.
  *
  *      Exactly one attempt record is logged per upstream: when it is closed or finished (C-OPS-04).
  */

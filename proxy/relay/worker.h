@@ -5,7 +5,8 @@
  *
  * DESCRIPTION
  *      A session never changes its worker.  main starts the workers, gives them new snapshots and
- * tells them to end; all calls here are main's, and reach the worker's thread as posts to its loop.
+ *      tells them to end; all calls here are main's, and reach the worker's thread as posts to its
+ *      loop.
  */
 #ifndef TLSMEND_RELAY_WORKER_H
 #define TLSMEND_RELAY_WORKER_H

@@ -5,12 +5,13 @@
  *
  * DESCRIPTION
  *      log_record() renders and queues; the store thread writes, in batches, so that no disk wait
- * is ever inside a session.  The queue is bounded (LOG_QUEUE_MAX bytes per sink): when a sink is
- * slower, records are dropped, counted, and the count is written as a "log-dropped" record as soon
- * as the sink takes lines again; mail goes on (C-OPS-03).  Writing to stderr before log_start() is
- * immediate. Sinks: stderr (text on a terminal, JSON else, unless the format says), file (append,
- * mode 0640, reopened on log_reopen()), syslog (datagrams to /dev/log, RFC 3164 form with the JSON
- * as message; severity mapped), which journald reads too. log_record() may be called by any thread.
+ *      is ever inside a session.  The queue is bounded (LOG_QUEUE_MAX bytes per sink): when a sink
+ *      is slower, records are dropped, counted, and the count is written as a "log-dropped" record
+ *      as soon as the sink takes lines again; mail goes on (C-OPS-03).  Writing to stderr before
+ *      log_start() is immediate. Sinks: stderr (text on a terminal, JSON else, unless the format
+ *      says), file (append, mode 0640, reopened on log_reopen()), syslog (datagrams to /dev/log,
+ *      RFC 3164 form with the JSON as message; severity mapped), which journald reads too.
+ *      log_record() may be called by any thread.
  */
 #ifndef TLSMEND_STORE_LOG_H
 #define TLSMEND_STORE_LOG_H
