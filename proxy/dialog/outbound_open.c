@@ -5,9 +5,12 @@
 #include "proxy/base/invariant.h"
 #include "proxy/dialog/outbound_internal.h"
 
-/* An MX that bears our own name is ourselves: the mail would go round (C-MX-06). */
+/* An MX that bears our own name is ourselves: the mail would go round (C-MX-06).  A host without a name
+ * says "localhost", and many do: that is nobody's own name. */
 static bool is_own_name(const struct outbound *o, struct slice host)
 {
+    if (domain_eq(host, SLICE("localhost")) || domain_eq(host, SLICE("localhost.localdomain")))
+        return false;
     return host.n > 0 && domain_eq(host, slice_str(o->helo_name));
 }
 

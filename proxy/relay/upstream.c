@@ -114,37 +114,38 @@ void upstream_take_event(struct upstream *u, enum outbound_event ev,
     }
 }
 
-/* After every event: feed what is there, send what came of it, arm the right deadline.  The owner
- * may call us from its handlers; then the running pump goes round once more. */
+/* After every event of the stream: feed what is there, send what came of it, arm the right deadline. */
 void upstream_pump(struct upstream *u)
 {
-    if (u->pumping) {
-        u->again = true;
-        return;
-    }
     u->pumping = true;
-    do {
-        u->again = false;
-        while (!u->dead && u->stream != NULL &&
-               outbound_phase(u->out) != OUTBOUND_PHASE_HANDSHAKE) {
-            struct slice in = stream_peek(u->stream);
-            struct outbound_what what = {0};
-            enum outbound_event ev;
-            size_t used = 0;
+    while (!u->dead && u->stream != NULL && outbound_phase(u->out) != OUTBOUND_PHASE_HANDSHAKE) {
+        struct slice in = stream_peek(u->stream);
+        struct outbound_what what = {0};
+        enum outbound_event ev;
+        size_t used = 0;
 
-            if (in.n == 0)
-                break;
-            if (u->attempt.t_greeting < 0)
-                u->attempt.t_greeting = upstream_since(u, u->connected);
-            ev = outbound_feed(u->out, in.p, in.n, &used, &what);
-            stream_consume(u->stream, used);
-            upstream_take_event(u, ev, &what);
-            if (ev == OUTBOUND_NEED_INPUT && used == 0)
-                break;
-        }
-    } while (u->again && !u->dead);
+        if (in.n == 0)
+            break;
+        if (u->attempt.t_greeting < 0)
+            u->attempt.t_greeting = upstream_since(u, u->connected);
+        ev = outbound_feed(u->out, in.p, in.n, &used, &what);
+        stream_consume(u->stream, used);
+        upstream_take_event(u, ev, &what);
+        if (ev == OUTBOUND_NEED_INPUT && used == 0)
+            break;
+    }
     u->pumping = false;
     if (u->dead || u->stream == NULL)
+        return;
+    flush(u);
+    upstream_arm(u, false);
+}
+
+/* Send what a call of the owner made.  Nothing is read here, so no event comes inside a call; and while
+ * the pump runs nothing is sent, so that what the MX said before is never taken for the answer. */
+static void push(struct upstream *u)
+{
+    if (u->pumping || u->dead)
         return;
     flush(u);
     upstream_arm(u, false);
@@ -231,7 +232,7 @@ void upstream_mail(struct upstream *u)
         loop_defer(u->services->loop, tell_late, u);
         return;
     }
-    upstream_pump(u);
+    push(u);
 }
 
 void upstream_rcpt(struct upstream *u, struct slice path)
@@ -239,14 +240,14 @@ void upstream_rcpt(struct upstream *u, struct slice path)
     if (u->late)
         return; /* MAIL was not sent (too large, demand not met): its answer is about them all */
     outbound_rcpt(u->out, path);
-    upstream_pump(u);
+    push(u);
 }
 
 void upstream_data(struct upstream *u)
 {
     u->data_sent = loop_now(u->services->loop);
     outbound_data(u->out);
-    upstream_pump(u);
+    push(u);
 }
 
 void upstream_body(struct upstream *u, struct slice content)
@@ -271,7 +272,7 @@ void upstream_end(struct upstream *u)
 {
     u->end_sent = loop_now(u->services->loop);
     outbound_end(u->out);
-    upstream_pump(u);
+    push(u);
 }
 
 bool upstream_has_room(const struct upstream *u)

@@ -29,7 +29,7 @@ struct upstream {
     size_t write_high;
     int64_t written, sent_when_armed;
     bool full; /* the owner waits for room */
-    bool pumping, again;
+    bool pumping;
     bool dead;                     /* failed was told */
     bool finishing;                /* QUIT in the background: no owner any more */
     struct upstream *next, **link; /* in services->leaving while finishing */

@@ -17,6 +17,7 @@
 
 #define WORKER_MAGIC 0x776f726bu
 #define STRANGER_FAREWELL_MS 2000
+#define RESUME_MS 1000
 
 struct gate { /* one listener of this worker */
     struct worker *worker;
@@ -34,7 +35,7 @@ struct worker {
     struct gate **gates;
     size_t gate_count;
     struct session_list sessions;
-    struct timer *grace;
+    struct timer *grace, *resume;
     bool paused, ending;
 };
 
@@ -103,11 +104,22 @@ static bool too_many_to_greet(struct worker *w)
 
 static void pause_gates(struct worker *w, bool pause)
 {
+    /* The sessions that must end may be another worker's: look again by the clock. */
+    if (pause)
+        timer_arm(w->resume, RESUME_MS);
     if (w->paused == pause)
         return;
     w->paused = pause;
     for (size_t i = 0; i < w->gate_count; i++)
         acceptor_pause(w->gates[i]->acceptor, pause);
+}
+
+static void resume(void *owner)
+{
+    struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, owner);
+
+    if (w->paused)
+        pause_gates(w, too_many_to_greet(w));
 }
 
 static void maybe_done(struct worker *w)
@@ -263,6 +275,7 @@ static void *worker_main(void *arg)
     session_list_cut(&w->sessions);
     upstream_cut_leaving(&w->services);
     timer_free(&w->grace);
+    timer_free(&w->resume);
     resolver_share_drop(&w->services.resolver);
     return NULL;
 }
@@ -303,6 +316,7 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     }
     set_gates(w, w->snapshot, p->listen_fds);
     w->grace = timer_new(w->services.loop, grace_over, w);
+    w->resume = timer_new(w->services.loop, resume, w);
     w->services.resolver = make_resolver(w->services.loop, snapshot_settings(w->snapshot), error);
     failed = w->services.resolver == NULL ? -1 : pthread_create(&w->thread, NULL, worker_main, w);
     if (failed == 0)
