@@ -107,6 +107,8 @@ class HostileMx:
                 with contextlib.suppress(OSError):
                     sock, peer = key.fileobj.accept()
                     sock.settimeout(120)
+                    # Real servers answer in one segment; ours would wait 40 ms for a delayed ACK.
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     record = Record(peer[:2], key.data)
                     with self._lock:
                         self.records.append(record)
