@@ -250,6 +250,11 @@ bool inbound_in_transaction(const struct inbound *in)
     return (in->phase & IN_TRANSACTION) != 0;
 }
 
+bool inbound_owes_answer(const struct inbound *in)
+{
+    return (in->phase & WAITING) != 0 || in->slot_count > 0;
+}
+
 bool inbound_in_body(const struct inbound *in)
 {
     return in->phase == IN_BODY;

@@ -117,6 +117,7 @@ bool inbound_shutdown(struct inbound *in);
 void inbound_idle(struct inbound *in);
 
 bool inbound_in_transaction(const struct inbound *in);
+bool inbound_owes_answer(const struct inbound *in); /* the client may wait: its silence is ours */
 bool inbound_in_body(const struct inbound *in);     /* between 354 and the end of data */
 bool inbound_esmtp(const struct inbound *in);       /* EHLO was said, not HELO */
 const char *inbound_helo(const struct inbound *in); /* escaped already; "" before */

@@ -221,10 +221,29 @@ bool loop_post(struct loop *l, loop_fn *fn, void *owner)
 
 /* ---- the loop ---- */
 
+#define FILES_SPARE 24 /* epoll, timer, signals, and the pipes of libunbound's thread */
+
+bool loop_files_spare(void)
+{
+    int fds[FILES_SPARE], why;
+    size_t n = 0;
+
+    while (n < FILES_SPARE && (fds[n] = eventfd(0, EFD_CLOEXEC)) >= 0)
+        n++;
+    why = errno;
+    for (size_t i = 0; i < n; i++)
+        (void)close(fds[i]);
+    errno = why;
+    return n == FILES_SPARE;
+}
+
 static bool open_base(struct loop *l)
 {
-    struct event_config *config = event_config_new();
+    struct event_config *config;
 
+    if (!loop_files_spare())
+        return false;
+    config = event_config_new();
     if (config == NULL)
         return false;
     /* A long callback must not make the timers that it arms fire early. */

@@ -15,6 +15,9 @@
 #include "proxy/net/loop.h"
 
 struct event_base *loop_base(struct loop *l);
+/* Where no descriptor is left, event_base_new() ends the process: ask before it may be called, by us
+ * or by libunbound for its thread.  False: errno says why. */
+bool loop_files_spare(void);
 void loop_enter(struct loop *l);
 void loop_leave(struct loop *l);
 

@@ -12,7 +12,7 @@
 
 #define DNS_CNAMES_MAX 8 /* C-MX-07 */
 
-/* resolver_setup.c: a context whose thread is not started yet; NULL and one line in *error else. */
+/* resolver_setup.c: a context and its thread; NULL and one line in *error else. */
 struct ub_ctx *resolver_context(const struct resolver_params *p, struct buf *error);
 void resolver_context_free(struct ub_ctx *ctx); /* ends its thread too */
 

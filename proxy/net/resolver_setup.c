@@ -8,9 +8,12 @@
 #include <strings.h>
 
 #include "proxy/base/invariant.h"
+#include "proxy/net/loop_internal.h"
 #include "proxy/net/resolver_internal.h"
 
 #define DNS_PORT 53
+#define TYPE_NS 2
+#define CLASS_IN 1
 #define SERVER_TEXT_MAX (ADDR_TEXT_MAX + 32)
 
 /* Part of libunbound's state is global (logging, locks of its listening side), and it makes and removes
@@ -190,11 +193,35 @@ static bool open_zones(struct ub_ctx *ctx, const struct resolver_params *p, stru
     return true;
 }
 
+static void nobody_waits(void *owner, int status, struct ub_result *result)
+{
+    (void)owner;
+    (void)status;
+    ub_resolve_free(result);
+}
+
+/* The thread starts with the first question.  That must be now: later there may be no descriptor
+ * left for it, and libevent would end the process.  The root's servers are needed anyway. */
+static bool start_thread(struct ub_ctx *ctx, struct buf *error)
+{
+    int question = 0;
+
+    if (failed(error, ub_resolve_async(ctx, ".", TYPE_NS, CLASS_IN, NULL, nobody_waits, &question),
+               "thread", "refused"))
+        return false;
+    (void)ub_cancel(ctx, question); /* an answer that is here already goes to nobody_waits() */
+    return true;
+}
+
 struct ub_ctx *resolver_context(const struct resolver_params *p, struct buf *error)
 {
     struct ub_ctx *ctx;
     bool ok;
 
+    if (!loop_files_spare()) {
+        (void)buf_addf(error, "resolver: %s", strerror(errno));
+        return NULL;
+    }
     (void)pthread_mutex_lock(&making);
     ctx = ub_ctx_create();
     ok = ctx != NULL;
@@ -205,7 +232,7 @@ struct ub_ctx *resolver_context(const struct resolver_params *p, struct buf *err
                               NULL); /* it would write to our stderr; failures come as answers */
         ok = !failed(error, ub_ctx_async(ctx, 1), "thread", "mode") && set_options(ctx, error) &&
              set_servers(ctx, p, error) && set_anchor(ctx, p->trust_anchor, error) &&
-             open_zones(ctx, p, error);
+             open_zones(ctx, p, error) && start_thread(ctx, error);
     }
     if (!ok && ctx != NULL) {
         ub_ctx_delete(ctx);

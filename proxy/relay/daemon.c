@@ -369,6 +369,7 @@ enum daemon_end daemon_run(struct settings *settings)
     buf_init(&note, NOTE_MAX);
     buf_init(&error, NOTE_MAX);
     atomic_init(&d.shared.sessions, 0);
+    atomic_init(&d.shared.admitted, 0);
     (void)signal(SIGPIPE, SIG_IGN);
     block_signals(true);
     end = start(&d, &l, &note, &error);

@@ -33,7 +33,8 @@ struct session {
     unsigned transactions;
     mono_ms started;
     bool pumping, again;
-    bool ended; /* the client closed its side */
+    bool admitted; /* has a place among limits.sessions */
+    bool ended;    /* the client closed its side */
     bool shutting_down, closing, dying;
     const char *end; /* for the record */
 };
@@ -84,7 +85,7 @@ static void session_close(struct session *s, const char *end, enum reason why)
     if (s->next != NULL)
         s->next->link = s->link;
     s->list->count--;
-    s->on.closed(s->owner);
+    s->on.closed(s->owner, s->admitted);
     loop_defer(s->services->loop, session_destroy, s);
 }
 
@@ -147,7 +148,8 @@ static void begin_transaction(struct session *s, const struct inbound_what *what
         answer_reason(s, what->slot, REASON_SHUTTING_DOWN);
         return;
     }
-    if (s->on.overloaded(s->owner)) {
+    s->admitted = s->admitted || s->on.admit(s->owner);
+    if (!s->admitted) {
         answer_reason(s, what->slot, REASON_OVERLOADED);
         return;
     }
@@ -264,7 +266,7 @@ static void after_feed(struct session *s, enum inbound_event ev)
         session_close(s, s->transaction != NULL ? "lost" : "closed", REASON_CLIENT_LOST);
         return;
     }
-    arm(s, ev == INBOUND_NEED_INPUT && !blocked);
+    arm(s, ev == INBOUND_NEED_INPUT && !blocked && !inbound_owes_answer(s->in));
 }
 
 static void session_pump(struct session *s)
@@ -362,6 +364,7 @@ struct session *session_new(const struct session_params *p, const struct session
     s->on = *on;
     s->owner = owner;
     s->started = loop_now(p->services->loop);
+    s->admitted = on->admit(owner);
     (void)snprintf(s->id, sizeof(s->id), "%s", p->id);
     (void)addr_port_text(&p->peer, s->client);
     s->list = p->list;

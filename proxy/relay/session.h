@@ -28,8 +28,10 @@ struct session_list {
 
 struct session_events {
     struct snapshot *(*snapshot)(void *owner); /* the present one, lent */
-    bool (*overloaded)(void *owner);           /* C-IN-09: asked at MAIL */
-    void (*closed)(void *owner);               /* it has left the list */
+    /* C-IN-09: a place among limits.sessions, which is kept to the end.  Asked for at the start, and
+     * without one again at each MAIL: who has a place is served on, however many come. */
+    bool (*admit)(void *owner);
+    void (*closed)(void *owner, bool admitted); /* it has left the list; its place is free */
 };
 
 struct session_params {

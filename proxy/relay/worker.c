@@ -66,9 +66,14 @@ static struct resolver_share *make_resolver(struct loop *l, const struct setting
 bool worker_check_resolver(const struct settings *set, struct buf *error)
 {
     struct loop *l = loop_new();
-    struct resolver_share *share = l != NULL ? make_resolver(l, set, error) : NULL;
-    bool ok = share != NULL;
+    struct resolver_share *share = NULL;
+    bool ok;
 
+    if (l == NULL)
+        (void)buf_addf(error, "no event loop: %s\n", strerror(errno));
+    else
+        share = make_resolver(l, set, error);
+    ok = share != NULL;
     resolver_share_drop(&share);
     loop_free(&l);
     return ok;
@@ -86,11 +91,15 @@ static unsigned session_limit(const struct worker *w)
     return (unsigned)snapshot_settings(w->snapshot)->limits.sessions;
 }
 
-static bool overloaded(void *owner)
+static bool admit(void *owner)
 {
     struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, owner);
+    unsigned now = atomic_load(&w->shared->admitted);
 
-    return atomic_load(&w->shared->sessions) > session_limit(w);
+    while (now < session_limit(w))
+        if (atomic_compare_exchange_weak(&w->shared->admitted, &now, now + 1))
+            return true;
+    return false;
 }
 
 /* Beyond the limit clients are still greeted and told 451 at MAIL; this far beyond it they must
@@ -128,11 +137,13 @@ static void maybe_done(struct worker *w)
         loop_stop(w->services.loop);
 }
 
-static void session_closed(void *owner)
+static void session_closed(void *owner, bool admitted)
 {
     struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, owner);
 
     atomic_fetch_sub(&w->shared->sessions, 1);
+    if (admitted)
+        atomic_fetch_sub(&w->shared->admitted, 1);
     if (w->paused && !too_many_to_greet(w))
         pause_gates(w, false);
     maybe_done(w);
@@ -140,7 +151,7 @@ static void session_closed(void *owner)
 
 static const struct session_events session_events = {
     .snapshot = present_snapshot,
-    .overloaded = overloaded,
+    .admit = admit,
     .closed = session_closed,
 };
 

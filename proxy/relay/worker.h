@@ -22,6 +22,7 @@ struct worker;
 struct worker_shared {
     struct log *log;
     atomic_uint sessions; /* of all workers: limits.sessions is one number */
+    atomic_uint admitted; /* those of them that have a place within it */
 };
 
 struct worker_params {

@@ -214,6 +214,7 @@ static void test_greeting_and_end(void **state)
     owner_start(&o, &plain);
     say(&o, to_data);
     assert_true(inbound_in_transaction(o.in));
+    assert_false(inbound_owes_answer(o.in));
     assert_false(inbound_shutdown(o.in)); /* C-OPS-02: the transaction may end */
     say(&o, "DATA\r\nhi\r\n");
     assert_true(inbound_in_body(o.in));
