@@ -113,7 +113,7 @@ class LegacyClient(Server):
     def flush(self):
         raise NotImplementedError
 
-    def wait_deferred(self, marker, timeout=40):
+    def wait_deferred(self, marker, timeout=20):
         """The message for a recipient with the marker, once it was tried and has a reason."""
         def waiting():
             return [q for q in self.queue() if marker in q.recipient and q.reason]
