@@ -113,7 +113,8 @@ def test_every_tls_version(scene, version):
 def test_handmade_tls_flight(scene):
     """Certificates that no library would send."""
     mx = scene.hostile(scene.domain(), replies={
-        "handshake": [tlspeer.tls12_flight([b"\x30\x03\x02\x01"]), None]})
+        "handshake": lambda c: (c.raw_recv(), c.raw_send(tlspeer.tls12_flight([b"\x30\x03\x02\x01"])),
+                                c.read_until_closed())})
     with connect(scene, mx) as c:
         c.ehlo()
         with pytest.raises(ssl.SSLError, match="(?i)asn1|nested|length|too"):
