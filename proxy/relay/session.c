@@ -243,7 +243,10 @@ static enum inbound_event feed(struct session *s)
         stream_consume(s->stream, used);
         flush(s);
         settle_transaction(s);
-        if (ev == INBOUND_WAIT || (ev == INBOUND_NEED_INPUT && stream_unread(s->stream) == 0))
+        /* A full output is no reason to wait: flush() has just emptied it. */
+        if (ev == INBOUND_WAIT && inbound_owes_answer(s->in))
+            break;
+        if (ev == INBOUND_NEED_INPUT && stream_unread(s->stream) == 0)
             break;
     }
     return ev;
