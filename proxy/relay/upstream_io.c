@@ -33,8 +33,6 @@ static int64_t patience_ms(const struct upstream *u, enum outbound_patience p)
         return set->timeouts.starttls;
     case PATIENCE_HANDSHAKE:
         return set->timeouts.handshake;
-    case PATIENCE_BUDGET:
-        return set->timeouts.recipient_budget;
     case PATIENCE_DATA:
         return set->timeouts.data;
     case PATIENCE_BLOCK:
@@ -43,6 +41,7 @@ static int64_t patience_ms(const struct upstream *u, enum outbound_patience p)
         return set->timeouts.final;
     case PATIENCE_QUIT:
         return set->timeouts.quit;
+    case PATIENCE_BUDGET: /* u->deadline */
     case PATIENCE_NONE:
         break;
     }
@@ -75,7 +74,9 @@ void upstream_arm(struct upstream *u, bool fresh)
         u->sent_when_armed = sent(u);
     }
     ms = patience_ms(u, p);
-    if (ms >= 0) {
+    if (p == PATIENCE_BUDGET) { /* that of the recipient who waits longest, and of nobody else */
+        ms = u->deadline > now ? u->deadline - now : 0;
+    } else if (ms >= 0) {
         ms -= now - u->phase_since;
         if (within_budget(p) && u->deadline - now < ms)
             ms = u->deadline - now;

@@ -56,3 +56,23 @@ def test_the_clients_silence_is_not_timed_while_it_waits_for_us(scene):
     with scene.client(tlsmend) as c:
         c.ehlo()
         assert c.deliver(SENDER, domain.address(), smtpc.message()).code == 250
+
+
+# -- budgets ---------------------------------------------------------------------------------------------
+
+
+def test_each_recipient_has_its_own_budget_on_a_slow_mx(scene):
+    """Recipients that overlap without a pause: the sum of their waits is nobody's budget (C-OUT-02)."""
+    tlsmend = scene.tlsmend(timeouts={"recipient_budget": "3s"})
+    domain = scene.domain()
+    mx = scene.hostile(domain, replies={"rcpt": [0.4, "250 2.1.5 ok"]})
+    with scene.client(tlsmend) as c:
+        c.ehlo()
+        assert c.cmd(f"MAIL FROM:<{SENDER}>").code == 250
+        c.send(f"RCPT TO:<{domain.address('u0')}>\r\n".encode())
+        for i in range(1, 16):
+            c.send(f"RCPT TO:<{domain.address(f'u{i}')}>\r\n".encode())
+            assert c.reply().code == 250, i
+        assert c.reply().code == 250
+        assert c.data(smtpc.message()).code == 250
+    assert len(mx.mails[0].recipients) == 16
