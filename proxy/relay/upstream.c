@@ -294,7 +294,8 @@ struct attempt *upstream_attempt(struct upstream *u)
 
 const char *upstream_tls_name(const struct upstream *u)
 {
-    return stream_is_tls(u->stream) && u->tls.version != NULL ? u->tls.version : "clear";
+    /* Not the stream's word: one that a reset has ended is under TLS no more. */
+    return u->tls.reached.tls && u->tls.version != NULL ? u->tls.version : "clear";
 }
 
 /* The record is made while everything it lends is still there. */

@@ -2,7 +2,10 @@
 """What a hostile reading of the relay found: each test failed once."""
 
 
+import pytest
+
 from lab import smtpc
+from lab.hostile import RESET
 
 SENDER = "a@client.lab.example"
 
@@ -76,3 +79,17 @@ def test_each_recipient_has_its_own_budget_on_a_slow_mx(scene):
         assert c.reply().code == 250
         assert c.data(smtpc.message()).code == 250
     assert len(mx.mails[0].recipients) == 16
+
+
+# -- records that tell the truth --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", ["rcpt", "data", "final"])
+def test_a_reset_does_not_turn_tls_into_clear_in_the_record(scene, tlsmend, phase):
+    domain = scene.domain()
+    scene.hostile(domain, replies={phase: RESET})
+    with scene.client(tlsmend) as c:
+        c.ehlo()
+        assert c.deliver(SENDER, domain.address(), smtpc.message()).code == 451
+    assert tlsmend.result()["tls"].startswith("TLSv1")
+    assert tlsmend.attempts()[0]["tls"].startswith("TLSv1")
