@@ -11,6 +11,7 @@
 
 #include "proxy/base/mem.h"
 #include "proxy/net/loop.h"
+#include "proxy/relay/dnssec.h"
 #include "proxy/relay/listeners.h"
 #include "proxy/relay/notify.h"
 #include "proxy/relay/privileges.h"
@@ -20,6 +21,9 @@
 
 #define WORKERS_MAX 4
 #define WATCH_MS (60 * 1000)
+#define PROBE_START_MS 3000
+#define PROBE_HOURLY_MS (60 * 60 * 1000)
+#define PROBE_AGAIN_MS (60 * 1000) /* while nobody answers */
 #define NOTE_MAX 16384
 #define FILES_PER_SESSION 2 /* the client and one upstream */
 #define FILES_ELSE 256      /* listeners, loops, resolver sockets, logs */
@@ -33,7 +37,9 @@ struct daemon {
     struct worker_shared shared;
     struct worker **workers;
     unsigned worker_count;
-    struct timer *watch;
+    struct timer *watch, *probe_timer;
+    struct dnssec_probe *probe;
+    enum dnssec_state dnssec;
     bool ending;
 };
 
@@ -94,6 +100,54 @@ static void log_start_record(const struct daemon *d)
     }
 }
 
+/* ---- DNSSEC ---- */
+
+static void log_dnssec(const struct daemon *d, const char *detail)
+{
+    bool bad = d->dnssec == DNSSEC_STRIPPED || d->dnssec == DNSSEC_OFF;
+    struct record *r = record_new("dnssec", bad ? RECORD_WARNING : RECORD_INFO, loop_wall());
+
+    record_cstr(r, "state",
+                d->dnssec == DNSSEC_WORKS      ? "on"
+                : d->dnssec == DNSSEC_STRIPPED ? "off-stripped"
+                : d->dnssec == DNSSEC_OFF      ? "off-no-anchor"
+                                               : "unknown");
+    if (detail[0] != '\0')
+        record_cstr(r, "detail", detail);
+    if (d->dnssec == DNSSEC_STRIPPED)
+        record_cstr(
+            r, "hint",
+            "The resolver strips DNSSEC, or trust anchor or clock are wrong: answers are used "
+            "without validation until it works. Use a validating resolver, or "
+            "resolver.system = false to ask the authoritative servers.");
+    else if (d->dnssec == DNSSEC_OFF)
+        record_cstr(r, "hint", "Install dns-root-data, or set resolver.trust_anchor.");
+    log_record(d->log, r);
+}
+
+static void on_probed(void *owner, enum dnssec_state state, const char *detail)
+{
+    struct daemon *d = owner;
+
+    d->probe = NULL;
+    timer_arm(d->probe_timer, state == DNSSEC_UNKNOWN ? PROBE_AGAIN_MS : PROBE_HOURLY_MS);
+    if (state == DNSSEC_UNKNOWN || state == d->dnssec || d->ending)
+        return; /* no answer says nothing about DNSSEC: keep what is */
+    d->dnssec = state;
+    log_dnssec(d, detail);
+    for (unsigned i = 0; i < d->worker_count; i++)
+        worker_set_validation(d->workers[i], state != DNSSEC_STRIPPED);
+}
+
+static void on_probe_due(void *owner)
+{
+    struct daemon *d = owner;
+
+    timer_arm(d->probe_timer, PROBE_HOURLY_MS);
+    if (d->probe == NULL && !d->ending)
+        d->probe = dnssec_probe_start(d->loop, d->settings, on_probed, d);
+}
+
 /* ---- the parts ---- */
 
 static struct log_sink *sinks_of(const struct settings *set)
@@ -140,7 +194,8 @@ static bool start_workers(struct daemon *d, struct listeners *l, struct buf *err
 {
     d->workers = mem_array(d->worker_count, sizeof(struct worker *));
     for (unsigned i = 0; i < d->worker_count; i++) {
-        struct worker_params p = {&d->shared, i, d->snapshot, &l->fds[i * l->count]};
+        struct worker_params p = {&d->shared, i, d->snapshot, &l->fds[i * l->count],
+                                  d->dnssec != DNSSEC_STRIPPED};
 
         d->workers[i] = worker_start(&p, error);
         for (size_t k = 0; k < l->count; k++)
@@ -226,6 +281,7 @@ static void on_hup(void *owner)
         record_cstr(r, "config", d->settings->path);
         log_record(d->log, r);
         log_trust(d, "loaded");
+        timer_arm(d->probe_timer, 0); /* the resolver may be another one now */
     } else {
         log_lines(d->log, "reload-failed", RECORD_ERROR, buf_slice(&error));
     }
@@ -301,7 +357,9 @@ static void finish(struct daemon *d)
 
         log_record(d->log, r);
     }
+    dnssec_probe_cancel(&d->probe);
     timer_free(&d->watch);
+    timer_free(&d->probe_timer);
     snapshot_drop(&d->snapshot);
     settings_drop(&d->settings);
     log_stop(&d->log);
@@ -330,7 +388,7 @@ static void block_signals(bool block)
 }
 
 static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *note,
-                             struct buf *error)
+                             struct buf *dnssec, struct buf *error)
 {
     unsigned long files = (unsigned long)d->settings->limits.sessions * FILES_PER_SESSION;
 
@@ -356,6 +414,9 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
     }
     d->watch = timer_new(d->loop, on_watch, d);
     timer_arm(d->watch, WATCH_MS);
+    d->probe_timer = timer_new(d->loop, on_probe_due, d);
+    d->dnssec = dnssec_probe_now(d->settings, PROBE_START_MS, dnssec);
+    timer_arm(d->probe_timer, d->dnssec == DNSSEC_UNKNOWN ? PROBE_AGAIN_MS : PROBE_HOURLY_MS);
     return start_workers(d, l, error) ? DAEMON_OK : DAEMON_SYSTEM;
 }
 
@@ -363,21 +424,23 @@ enum daemon_end daemon_run(struct settings *settings)
 {
     struct daemon d = {.settings = settings, .worker_count = worker_count(settings)};
     struct listeners l = {0};
-    struct buf note, error;
+    struct buf note, dnssec, error;
     enum daemon_end end;
 
     buf_init(&note, NOTE_MAX);
+    buf_init(&dnssec, NOTE_MAX);
     buf_init(&error, NOTE_MAX);
     atomic_init(&d.shared.sessions, 0);
     atomic_init(&d.shared.admitted, 0);
     (void)signal(SIGPIPE, SIG_IGN);
     block_signals(true);
-    end = start(&d, &l, &note, &error);
+    end = start(&d, &l, &note, &dnssec, &error);
     listeners_clear(&l);
     block_signals(false);
     if (end == DAEMON_OK) {
         log_start_record(&d);
         log_trust(&d, "loaded");
+        log_dnssec(&d, buf_cstr(&dnssec));
         log_lines(d.log, "warning", RECORD_WARNING, buf_slice(&note));
         notify_manager("READY=1");
         loop_run(d.loop);
@@ -389,6 +452,7 @@ enum daemon_end daemon_run(struct settings *settings)
     }
     finish(&d);
     buf_clear(&note);
+    buf_clear(&dnssec);
     buf_clear(&error);
     return end;
 }

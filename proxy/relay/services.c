@@ -25,6 +25,28 @@ struct resolver_share *resolver_share_new(struct loop *l, const struct resolver_
     return s;
 }
 
+struct resolver_share *resolver_share_from(struct loop *l, const struct settings *set,
+                                           bool validate, struct buf *error)
+{
+    struct dns_stub *stubs = mem_array(set->resolver.stub_count + 1, sizeof(*stubs));
+    struct resolver_params p = {
+        .forward = set->resolver.forward,
+        .forward_count = set->resolver.forward_count,
+        .system = set->resolver.system,
+        .stubs = stubs,
+        .stub_count = set->resolver.stub_count,
+        .trust_anchor = validate ? set->resolver.trust_anchor : "",
+        .timeout = set->resolver.timeout,
+    };
+    struct resolver_share *share;
+
+    for (size_t i = 0; i < set->resolver.stub_count; i++)
+        stubs[i] = (struct dns_stub){set->resolver.stubs[i].zone, set->resolver.stubs[i].server};
+    share = resolver_share_new(l, &p, error);
+    free(stubs);
+    return share;
+}
+
 struct resolver_share *resolver_share_hold(struct resolver_share *s)
 {
     s->holds++;

@@ -11,6 +11,7 @@
 #ifndef TLSMEND_RELAY_SERVICES_H
 #define TLSMEND_RELAY_SERVICES_H
 
+#include "config/settings.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
 #include "proxy/store/log.h"
@@ -21,6 +22,9 @@ struct upstream;
 /* NULL with one line in *error. */
 struct resolver_share *resolver_share_new(struct loop *l, const struct resolver_params *p,
                                           struct buf *error);
+/* As the settings ask for it; validate false: without their trust anchor. */
+struct resolver_share *resolver_share_from(struct loop *l, const struct settings *set,
+                                           bool validate, struct buf *error);
 struct resolver_share *resolver_share_hold(struct resolver_share *s);
 void resolver_share_drop(struct resolver_share **s); /* frees the resolver with the last hold */
 struct resolver *resolver_of(const struct resolver_share *s);

@@ -128,6 +128,7 @@ void upstream_pump(struct upstream *u)
             break;
         if (u->attempt.t_greeting < 0)
             u->attempt.t_greeting = upstream_since(u, u->connected);
+        outbound_unsent(u->out, stream_heard_early(u->stream));
         ev = outbound_feed(u->out, in.p, in.n, &used, &what);
         stream_consume(u->stream, used);
         upstream_take_event(u, ev, &what);

@@ -37,31 +37,10 @@ struct worker {
     struct session_list sessions;
     struct timer *grace, *resume;
     bool paused, ending;
+    bool validate; /* DNSSEC: see dnssec.h */
 };
 
 /* ---- the resolver ---- */
-
-static struct resolver_share *make_resolver(struct loop *l, const struct settings *set,
-                                            struct buf *error)
-{
-    struct dns_stub *stubs = mem_array(set->resolver.stub_count + 1, sizeof(*stubs));
-    struct resolver_params p = {
-        .forward = set->resolver.forward,
-        .forward_count = set->resolver.forward_count,
-        .system = set->resolver.system,
-        .stubs = stubs,
-        .stub_count = set->resolver.stub_count,
-        .trust_anchor = set->resolver.trust_anchor,
-        .timeout = set->resolver.timeout,
-    };
-    struct resolver_share *share;
-
-    for (size_t i = 0; i < set->resolver.stub_count; i++)
-        stubs[i] = (struct dns_stub){set->resolver.stubs[i].zone, set->resolver.stubs[i].server};
-    share = resolver_share_new(l, &p, error);
-    free(stubs);
-    return share;
-}
 
 bool worker_check_resolver(const struct settings *set, struct buf *error)
 {
@@ -72,7 +51,7 @@ bool worker_check_resolver(const struct settings *set, struct buf *error)
     if (l == NULL)
         (void)buf_addf(error, "no event loop: %s\n", strerror(errno));
     else
-        share = make_resolver(l, set, error);
+        share = resolver_share_from(l, set, true, error);
     ok = share != NULL;
     resolver_share_drop(&share);
     loop_free(&l);
@@ -315,6 +294,7 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     w->magic = WORKER_MAGIC;
     w->shared = p->shared;
     w->index = p->index;
+    w->validate = p->validate;
     w->snapshot = snapshot_hold(p->snapshot);
     w->services.log = p->shared->log;
     w->services.seed = (uint64_t)loop_wall() * 1000003u + p->index;
@@ -328,7 +308,8 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     set_gates(w, w->snapshot, p->listen_fds);
     w->grace = timer_new(w->services.loop, grace_over, w);
     w->resume = timer_new(w->services.loop, resume, w);
-    w->services.resolver = make_resolver(w->services.loop, snapshot_settings(w->snapshot), error);
+    w->services.resolver =
+        resolver_share_from(w->services.loop, snapshot_settings(w->snapshot), w->validate, error);
     failed = w->services.resolver == NULL ? -1 : pthread_create(&w->thread, NULL, worker_main, w);
     if (failed == 0)
         return w;
@@ -338,6 +319,29 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     (void)worker_main(w); /* closes what there is */
     worker_free(w);
     return NULL;
+}
+
+/* Look-ups under way end with the resolver that they began with. */
+static void renew_resolver(struct worker *w)
+{
+    struct buf error;
+    struct resolver_share *fresh;
+
+    buf_init(&error, 1024);
+    fresh =
+        resolver_share_from(w->services.loop, snapshot_settings(w->snapshot), w->validate, &error);
+    if (fresh != NULL) {
+        resolver_share_drop(&w->services.resolver);
+        w->services.resolver = fresh;
+    } else {
+        /* main made one with the same settings a moment ago; keep what works and say so. */
+        struct record *r = record_new("warning", RECORD_ERROR, loop_wall());
+
+        record_cstr(r, "subject", "resolver");
+        record_cstr(r, "detail", buf_cstr(&error));
+        log_record(w->services.log, r);
+    }
+    buf_clear(&error);
 }
 
 struct reload {
@@ -350,29 +354,36 @@ static void take_reload(void *owner)
 {
     struct reload *r = owner;
     struct worker *w = r->worker;
-    struct buf error;
-    struct resolver_share *fresh;
 
-    buf_init(&error, 1024);
     set_gates(w, r->snapshot, r->fds);
     snapshot_drop(&w->snapshot);
     w->snapshot = r->snapshot;
-    fresh = make_resolver(w->services.loop, snapshot_settings(w->snapshot), &error);
-    if (fresh != NULL) {
-        resolver_share_drop(&w->services.resolver);
-        w->services.resolver = fresh;
-    } else {
-        /* main made one with the same settings a moment ago; keep what works and say so. */
-        struct record *rec = record_new("warning", RECORD_ERROR, loop_wall());
-
-        record_cstr(rec, "subject", "resolver");
-        record_cstr(rec, "detail", buf_cstr(&error));
-        log_record(w->services.log, rec);
-    }
-    buf_clear(&error);
+    renew_resolver(w);
     free(r);
 }
 
+struct validation {
+    struct worker *worker;
+    bool validate;
+};
+
+static void take_validation(void *owner)
+{
+    struct validation *v = owner;
+
+    v->worker->validate = v->validate;
+    renew_resolver(v->worker);
+    free(v);
+}
+
+void worker_set_validation(struct worker *w, bool validate)
+{
+    struct validation *v = mem_zalloc(sizeof(*v));
+
+    v->worker = w;
+    v->validate = validate;
+    (void)loop_post(w->services.loop, take_validation, v);
+}
 void worker_reload(struct worker *w, struct snapshot *s, const int *listen_fds)
 {
     size_t count = snapshot_settings(s)->listener_count;

@@ -30,6 +30,7 @@ struct worker_params {
     unsigned index;
     struct snapshot *snapshot; /* a hold is taken */
     const int *listen_fds;     /* one per listener of the snapshot; taken over */
+    bool validate;             /* DNS answers, where a trust anchor is set */
 };
 
 /* NULL with one line in *error; the sockets are closed then. */
@@ -37,6 +38,8 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error);
 /* The next transactions use `s`.  listen_fds as above; -1: that listener's socket is already there.
  */
 void worker_reload(struct worker *w, struct snapshot *s, const int *listen_fds);
+/* DNSSEC validation on or off, as dnssec.h found out. */
+void worker_set_validation(struct worker *w, bool validate);
 /* Stop accepting, let transactions end for at most `grace_ms`, then cut. Call again with 0 to cut
  * now. */
 void worker_shutdown(struct worker *w, int64_t grace_ms);
