@@ -21,7 +21,7 @@
 
 #define WORKERS_MAX 4
 #define WATCH_MS (60 * 1000)
-#define PROBE_START_MS 3000
+#define PROBE_START_MS 700 /* a restart serves within a second (C-OPS-01) */
 #define PROBE_HOURLY_MS (60 * 60 * 1000)
 #define PROBE_AGAIN_MS (60 * 1000) /* while nobody answers */
 #define NOTE_MAX 16384
