@@ -200,8 +200,9 @@ static bool reply_is_due(const struct outbound *o)
     case OUTBOUND_PHASE_ENVELOPE:
     case OUTBOUND_PHASE_REFUSED:
     case OUTBOUND_PHASE_DATA:
-    case OUTBOUND_PHASE_FINAL:
         return o->written - o->output.n >= o->asked_end;
+    case OUTBOUND_PHASE_FINAL: /* behind the dot nothing is sent: with it, everything has left */
+        return o->written - o->output.n >= o->asked_end && !o->unsent;
     case OUTBOUND_PHASE_HANDSHAKE:
     case OUTBOUND_PHASE_READY:
     case OUTBOUND_PHASE_RECIPIENTS:
@@ -389,6 +390,11 @@ void outbound_tls_up(struct outbound *o, const struct tls_reached *got)
 struct buf *outbound_output(struct outbound *o)
 {
     return &o->output;
+}
+
+void outbound_unsent(struct outbound *o, bool some)
+{
+    o->unsent = some;
 }
 
 enum outbound_phase outbound_phase(const struct outbound *o)

@@ -50,7 +50,9 @@
  *      A reply counts only for a command that the MX can have read (C-OUT-09). One whose first
  *      byte is fed while none is owed, or while the command still lies in outbound_output(), is
  *      unasked-reply, in any phase; what the owner sends after that first byte is not written
- *      any more (above all no final dot). A 421 in READY or RECIPIENTS is the MX's good-bye
+ *      any more (above all no final dot).  So is one in FINAL while the owner still holds bytes
+ *      that it took from the output (outbound_unsent()): the dot has not left, whatever the MX
+ *      says. A 421 in READY or RECIPIENTS is the MX's good-bye
  *      instead: connection-lost, with that reply. Bytes behind the 220 to STARTTLS, or fed in
  *      HANDSHAKE, are starttls-injection (C-TLS-02).
  *
@@ -175,6 +177,8 @@ void outbound_end(struct outbound *o);  /* the final dot */
 void outbound_quit(struct outbound *o); /* in READY, ENVELOPE, REFUSED, RECIPIENTS */
 
 struct buf *outbound_output(struct outbound *o);
+/* Before outbound_feed(): whether bytes taken from the output had not been sent when these came. */
+void outbound_unsent(struct outbound *o, bool some);
 enum outbound_phase outbound_phase(const struct outbound *o);
 const char *outbound_phase_name(enum outbound_phase p);
 enum stage outbound_stage(const struct outbound *o); /* in GOODBYE, DEAD: the last one before */

@@ -37,6 +37,7 @@ struct outbound {
     struct buf output;
     uint64_t written;   /* bytes ever put into output */
     uint64_t asked_end; /* `written` behind the oldest command whose reply is owed, or older */
+    bool unsent;        /* the owner holds bytes taken from output */
 
     /* Command 0 of a transaction is MAIL, command k is RCPT k-1: answered <= asked <= wanted. */
     unsigned wanted; /* taken from the owner */

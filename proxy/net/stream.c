@@ -384,6 +384,11 @@ size_t stream_unsent(const struct stream *s)
     return evbuffer_get_length(s->out) + (s->tls != NULL ? evbuffer_get_length(s->tls->out) : 0);
 }
 
+bool stream_heard_early(const struct stream *s)
+{
+    return s->heard_early;
+}
+
 void stream_pause(struct stream *s, bool pause)
 {
     if (s->paused == pause)

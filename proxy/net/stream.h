@@ -65,6 +65,9 @@ void stream_consume(struct stream *s, size_t n);
 size_t stream_unread(const struct stream *s);
 void stream_write(struct stream *s, struct slice bytes);
 size_t stream_unsent(const struct stream *s);
+/* Bytes waited to be sent when the last ones were read from the socket: those cannot be the answer to
+ * the end of what waited. */
+bool stream_heard_early(const struct stream *s);
 void stream_pause(struct stream *s, bool pause);     /* stop / resume reading from the socket */
 void stream_deadline(struct stream *s, int64_t ms);  /* < 0: none */
 

@@ -54,6 +54,7 @@ struct stream {
     struct tls_wire *tls;        /* NULL in clear */
 
     bool paused;
+    bool heard_early;            /* see stream.h */
     bool above;                  /* more than write_low was unsent */
     bool socket_eof;
     int socket_error;            /* of reading */

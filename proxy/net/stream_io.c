@@ -47,6 +47,7 @@ void stream_receive(struct stream *s)
             return;
         n = recv(s->fd, chunk, want, 0);
         if (n > 0) {
+            s->heard_early = stream_unsent(s) > 0;
             if (evbuffer_add(into, chunk, (size_t)n) != 0)
                 s->socket_error = ENOMEM;
             else if (s->tls == NULL)

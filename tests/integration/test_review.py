@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a hostile reading of the relay found: each test failed once."""
 
+import subprocess
+import threading
+import time
 
 import pytest
 
@@ -79,6 +82,47 @@ def test_each_recipient_has_its_own_budget_on_a_slow_mx(scene):
         assert c.reply().code == 250
         assert c.data(smtpc.message()).code == 250
     assert len(mx.mails[0].recipients) == 16
+
+
+# -- a final reply that is none --------------------------------------------------------------------------
+
+
+@pytest.fixture(name="small_kernel_buffers")
+def _small_kernel_buffers(lab):
+    """16 KiB and no more for what a socket of the client's namespace sends."""
+    def sysctl(*args):
+        return subprocess.run(lab.net.client.command(["sysctl", *args]), check=True, capture_output=True,
+                              text=True).stdout.strip()
+
+    before = sysctl("-n", "net.ipv4.tcp_wmem")
+    sysctl("-w", "net.ipv4.tcp_wmem=4096 16384 16384")
+    yield
+    sysctl("-w", f"net.ipv4.tcp_wmem={before}")
+
+
+@pytest.mark.parametrize("level", ["none", "verify"])
+def test_c_out_09_a_yes_before_the_dot_has_left_is_no_delivery(scene, small_kernel_buffers, level):
+    """The MX reads nothing and says 250 while the dot still waits in our buffers."""
+    domain = scene.domain()
+    tlsmend = scene.tlsmend(destinations=[{"match": domain.name, "level": level}])
+    go = threading.Event()
+
+    def lie(c):
+        go.wait(30)
+        c.send("250 2.0.0 taken, honestly")
+        c.mx.sleep(3)
+
+    scene.hostile(domain, receive_buffer=4096, replies={"body": lie})
+    with scene.client(tlsmend) as c:
+        c.ehlo()
+        for reply in c.envelope(SENDER, [domain.address()]):
+            assert reply.code == 250
+        assert c.cmd("DATA").code == 354
+        c.send((b"x" * 62 + b"\r\n") * 1024 + b".\r\n")   # more than the kernel's, less than our buffers
+        time.sleep(0.5)
+        go.set()
+        assert c.reply().code == 451
+    assert tlsmend.result()["status"] != "delivered"
 
 
 # -- records that tell the truth --------------------------------------------------------------------------

@@ -9,7 +9,7 @@
  *        m: text      ... without the line end
  *        T: text      tlsmend sends exactly these lines, and they leave for the MX ("T: -":
  * nothing) > act        the owner: mail, mail size=N, mail 8bit, rcpt, data, body TEXT, end, quit,
- *                     tls trusted, tls untrusted, lost, timeout
+ *                     tls trusted, tls untrusted, lost, timeout, unsent
  *        ! event      the next event: ready, starttls, closed, "reply mail 250", "reply rcpt 0
  * 550", "reply data 354", "reply end 250", "failed STAGE TOKEN CODE" ~ text       the detail of the
  * last event has this text in it = PHASE      the machine is in that phase In `body`, "|" stands
@@ -187,6 +187,8 @@ static inline void script_act(struct player *p, struct slice line)
         script_body(p, arg);
     } else if (slice_eq(word, SLICE("end"))) {
         outbound_end(p->o);
+    } else if (slice_eq(word, SLICE("unsent"))) { /* what left the machine still waits at the owner */
+        outbound_unsent(p->o, true);
     } else if (slice_eq(word, SLICE("quit"))) {
         outbound_quit(p->o);
     } else if (slice_eq(word, SLICE("tls"))) {

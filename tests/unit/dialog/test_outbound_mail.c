@@ -137,6 +137,9 @@ static const struct script unasked[] = {
      BODY "m: 250 ok\n> body more|\n> end\n> lost\n! failed final unasked-reply 0\nT: -"},
     {"C-OUT-09: 250 while the dot has not left", LEVEL_NONE, false,
      BODY "> body hi|\n> end\nM: 250 queued\n! failed final unasked-reply 250\nT: -"},
+    {"C-OUT-09: 250 while the dot waits with the owner", LEVEL_NONE, false,
+     BODY "> body hi|\n> end\nT: hi\nT: .\n> unsent\nM: 250 queued\n"
+          "! failed final unasked-reply 250"},
     {"C-OUT-09: 354 and the final reply at once", LEVEL_NONE, false,
      PLAIN TAKEN "> data\nT: DATA\nM: 354 go\nM: 250 queued\n! reply data 354\n"
                  "! failed body unasked-reply 250"},
