@@ -36,7 +36,7 @@ struct daemon {
     struct log *log;
     struct worker_shared shared;
     struct worker **workers;
-    unsigned worker_count;
+    unsigned worker_count, workers_ended;
     struct timer *watch, *probe_timer;
     struct dnssec_probe *probe;
     enum dnssec_state dnssec;
@@ -343,7 +343,22 @@ static void on_term(void *owner)
     }
     for (unsigned i = 0; i < d->worker_count; i++)
         worker_shutdown(d->workers[i], again ? 0 : d->settings->timeouts.shutdown_grace);
-    loop_stop(d->loop);
+}
+
+/* Until the last worker has ended signals are heard: a second SIGTERM cuts, SIGUSR1 reopens. */
+static void on_worker_ended(void *owner)
+{
+    struct daemon *d = owner;
+
+    if (++d->workers_ended == d->worker_count)
+        loop_stop(d->loop);
+}
+
+static void worker_ended(void *owner)
+{
+    struct daemon *d = owner;
+
+    (void)loop_post(d->loop, on_worker_ended, d); /* refused only where nobody listens any more */
 }
 
 static void finish(struct daemon *d)
@@ -432,6 +447,8 @@ enum daemon_end daemon_run(struct settings *settings)
     buf_init(&error, NOTE_MAX);
     atomic_init(&d.shared.sessions, 0);
     atomic_init(&d.shared.admitted, 0);
+    d.shared.ended = worker_ended;
+    d.shared.owner = &d;
     (void)signal(SIGPIPE, SIG_IGN);
     block_signals(true);
     end = start(&d, &l, &note, &dnssec, &error);

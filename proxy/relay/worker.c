@@ -267,6 +267,7 @@ static void *worker_main(void *arg)
     timer_free(&w->grace);
     timer_free(&w->resume);
     resolver_share_drop(&w->services.resolver);
+    w->shared->ended(w->shared->owner);
     return NULL;
 }
 

@@ -21,8 +21,10 @@ struct worker;
 /* What all workers share. */
 struct worker_shared {
     struct log *log;
-    atomic_uint sessions; /* of all workers: limits.sessions is one number */
-    atomic_uint admitted; /* those of them that have a place within it */
+    atomic_uint sessions;       /* of all workers: limits.sessions is one number */
+    atomic_uint admitted;       /* those of them that have a place within it */
+    void (*ended)(void *owner); /* a worker's thread ends; called by that thread */
+    void *owner;
 };
 
 struct worker_params {
