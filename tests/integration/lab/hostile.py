@@ -17,8 +17,9 @@ Actions:
     f                    f(c) acts on the Connection itself, or returns an action
 The honest reply stands for every phase that is not in the map.  What was sent decides how it goes on:
 354 to DATA reads a message, 220 to STARTTLS begins TLS.  "handshake" acts in place of the TLS
-handshake, "after-handshake" inside TLS before any command, "body" once after the first bytes of the
-message have come.  `behave(c)` takes the whole connection instead.
+handshake once the first bytes of the client's hello are there (f(c) may read them with c.raw_recv()),
+"after-handshake" inside TLS before any command, "body" once after the first bytes of the message
+have come.  `behave(c)` takes the whole connection instead.
 """
 
 import contextlib

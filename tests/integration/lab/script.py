@@ -91,6 +91,14 @@ class Connection:
         except OSError as e:
             raise Gone(f"recv: {e}") from None
 
+    def await_bytes(self):
+        """Until the client has sent something, which stays to be read."""
+        try:
+            if not self._sock.recv(1, socket.MSG_PEEK):
+                raise Gone("the client closed the connection")
+        except OSError as e:
+            raise Gone(f"recv: {e}") from None
+
     def send(self, data):
         """A str gets CRLF; bytes go as they are; inside TLS once that is up."""
         if isinstance(data, str):
@@ -204,6 +212,7 @@ class Connection:
         if self.answer("starttls", "220 2.0.0 go ahead") != "220":
             return
         if "handshake" in self.mx.replies:
+            self.await_bytes()
             self.act(self.mx.replies["handshake"])
         else:
             self.start_tls()
