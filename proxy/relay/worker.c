@@ -35,6 +35,7 @@ struct worker {
     struct gate **gates;
     size_t gate_count;
     struct session_list sessions;
+    atomic_llong grace_ms; /* main's word about the end */
     struct timer *grace, *resume;
     bool paused, ending;
     bool validate; /* DNSSEC: see dnssec.h */
@@ -295,6 +296,7 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     w->magic = WORKER_MAGIC;
     w->shared = p->shared;
     w->index = p->index;
+    atomic_init(&w->grace_ms, 0);
     w->validate = p->validate;
     w->snapshot = snapshot_hold(p->snapshot);
     w->services.log = p->shared->log;
@@ -396,31 +398,22 @@ void worker_reload(struct worker *w, struct snapshot *s, const int *listen_fds)
     (void)loop_post(w->services.loop, take_reload, r); /* false only after worker_join() */
 }
 
-struct shutdown {
-    struct worker *worker;
-    int64_t grace_ms;
-};
-
 static void take_shutdown(void *owner)
 {
-    struct shutdown *sd = owner;
-    struct worker *w = sd->worker;
+    struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, owner);
 
     w->ending = true;
     close_gates(w);
-    timer_arm(w->grace, sd->grace_ms);
+    timer_arm(w->grace, atomic_load(&w->grace_ms));
     session_list_shutdown(&w->sessions);
     maybe_done(w);
-    free(sd);
 }
 
+/* Nothing is allocated for it: a worker that has ended meanwhile runs no posted call any more. */
 void worker_shutdown(struct worker *w, int64_t grace_ms)
 {
-    struct shutdown *sd = mem_zalloc(sizeof(*sd));
-
-    sd->worker = w;
-    sd->grace_ms = grace_ms;
-    (void)loop_post(w->services.loop, take_shutdown, sd);
+    atomic_store(&w->grace_ms, grace_ms);
+    (void)loop_post(w->services.loop, take_shutdown, w);
 }
 
 void worker_join(struct worker **held)
