@@ -313,6 +313,7 @@ static void budget_over(void *owner)
 
         a->reason = REASON_BUDGET_SPENT;
         a->outcome = "failed";
+        a->stage = upstream_stage(l->upstream);
     }
     leg_die_of_reason(l, REASON_BUDGET_SPENT, "");
 }
@@ -434,6 +435,11 @@ void leg_end(struct leg *l)
     upstream_end(l->upstream);
 }
 
+bool leg_in_doubt(const struct leg *l)
+{
+    return l->phase == LEG_FINAL;
+}
+
 void leg_abandon(struct leg *l, enum reason why)
 {
     if (l->phase == LEG_DEAD)
@@ -441,11 +447,11 @@ void leg_abandon(struct leg *l, enum reason why)
     if (l->upstream != NULL) {
         struct attempt *a = upstream_attempt(l->upstream);
 
-        if (a->reason == REASON_OK) { /* a refusal by the MX says more than the client's farewell */
+        /* A refusal by the MX says more than the client's farewell, a doubt more than both. */
+        if (a->reason == REASON_OK || leg_in_doubt(l)) {
             a->reason = why;
             a->outcome = "abandoned";
-            if (l->phase >= LEG_ENVELOPE)
-                a->stage = l->phase == LEG_ENVELOPE ? STAGE_RCPT : STAGE_BODY;
+            a->stage = upstream_stage(l->upstream);
         }
         leg_note_host(l);
     }

@@ -46,6 +46,8 @@ void leg_data(struct leg *l);
 void leg_body(struct leg *l, struct slice content);
 bool leg_has_room(const struct leg *l);
 void leg_end(struct leg *l);
+/* leg_end() was called and the MX has not answered yet: nobody knows what it did with the message. */
+bool leg_in_doubt(const struct leg *l);
 /* The leg is dropped without the final dot; `why` goes into the record of an attempt that was fine
  * so far. */
 void leg_abandon(struct leg *l, enum reason why);

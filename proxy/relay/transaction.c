@@ -47,9 +47,11 @@ struct transaction {
 
 static void keep_answer(struct transaction *t, struct recipient *r, const struct leg_answer *a)
 {
-    reply_copy(&r->reply, a->reply);
-    if (r->reply.text.n > REPLY_KEPT_MAX)
-        r->reply.text.n = REPLY_KEPT_MAX;
+    struct reply kept = *a->reply; /* lent */
+
+    if (kept.text.n > REPLY_KEPT_MAX)
+        kept.text.n = REPLY_KEPT_MAX;
+    reply_copy(&r->reply, &kept); /* no more memory than that: there may be a thousand of them */
     r->reason = a->reason;
     r->decided = loop_now(t->services->loop);
     (void)snprintf(r->mx, sizeof(r->mx), "%s", a->mx);
@@ -306,7 +308,9 @@ static void log_results(struct transaction *t, enum reason why)
             .leg_id = t->leg != NULL ? leg_id(t->leg) : "",
             .recipient = r->path,
             .domain = r->domain,
-            .status = undecided ? RESULT_ABORTED : result_status_of(r->reason, r->reply.code),
+            .status = !undecided                      ? result_status_of(r->reason, r->reply.code)
+                      : why == REASON_MAYBE_DELIVERED ? RESULT_MAYBE_DELIVERED
+                                                      : RESULT_ABORTED,
             .reason = undecided ? why : r->reason,
             .reply = undecided ? NULL : &r->reply,
             .mx = r->mx,
@@ -343,8 +347,11 @@ void transaction_free(struct transaction **held, enum reason why)
     if (t == NULL)
         return;
     t->freed = true;
-    if (t->leg != NULL)
+    if (t->leg != NULL) {
+        if (leg_in_doubt(t->leg)) /* RFC 1047 */
+            why = REASON_MAYBE_DELIVERED;
         leg_abandon(t->leg, why);
+    }
     log_results(t, why);
     leg_free(&t->leg);
     loop_defer(t->services->loop, transaction_destroy, t);

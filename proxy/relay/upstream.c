@@ -293,6 +293,11 @@ struct attempt *upstream_attempt(struct upstream *u)
     return &u->attempt;
 }
 
+enum stage upstream_stage(const struct upstream *u)
+{
+    return u->connected == 0 ? STAGE_CONNECT : outbound_stage(u->out);
+}
+
 const char *upstream_tls_name(const struct upstream *u)
 {
     /* Not the stream's word: one that a reset has ended is under TLS no more. */

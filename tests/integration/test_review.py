@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a hostile reading of the relay found: each test failed once."""
 
+import signal
 import subprocess
 import threading
 import time
@@ -9,6 +10,7 @@ import pytest
 
 from lab import smtpc
 from lab.hostile import RESET
+from lab.process import wait_for
 
 SENDER = "a@client.lab.example"
 
@@ -137,3 +139,26 @@ def test_a_reset_does_not_turn_tls_into_clear_in_the_record(scene, tlsmend, phas
         assert c.deliver(SENDER, domain.address(), smtpc.message()).code == 451
     assert tlsmend.result()["tls"].startswith("TLSv1")
     assert tlsmend.attempts()[0]["tls"].startswith("TLSv1")
+
+
+def test_the_second_sigterm_cuts_and_the_record_says_maybe_delivered(scene):
+    """C-OPS-02; RFC 1047: the dot went out, the answer was not waited for."""
+    tlsmend = scene.tlsmend(timeouts={"shutdown_grace": "60s"})
+    domain = scene.domain()
+    mx = scene.hostile(domain, replies={"final": None})
+    with scene.client(tlsmend) as c:
+        c.ehlo()
+        for reply in c.envelope(SENDER, [domain.address()]):
+            assert reply.code == 250
+        assert c.cmd("DATA").code == 354
+        c.send(smtpc.message() + b".\r\n")
+        wait_for(lambda: "the whole message at the MX", lambda: bool(mx.mails), 10)
+        tlsmend.send(signal.SIGTERM)
+        tlsmend.wait_records("stopping")
+        start = time.monotonic()
+        tlsmend.stop()
+        assert time.monotonic() - start < 6
+    result = tlsmend.result()
+    assert (result["status"], result["reason"]) == ("maybe-delivered", "maybe-delivered")
+    attempt = tlsmend.attempt()
+    assert (attempt["stage"], attempt["reason"]) == ("final", "maybe-delivered")
