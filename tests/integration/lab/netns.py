@@ -20,6 +20,7 @@ import ctypes
 import itertools
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -168,9 +169,14 @@ class Network:
 
 
 def remove_stale():
-    """Namespaces of runs that were killed before they could clear up."""
+    """What runs that were killed left behind: their servers, and the namespaces."""
     listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True,
                             timeout=20).stdout
     for m in re.finditer(rf"^({_PREFIX}-(\d+)-\w+)", listed, re.M):
         if not os.path.exists(f"/proc/{m[2]}"):
+            inside = subprocess.run(["ip", "netns", "pids", m[1]], check=False, capture_output=True,
+                                    text=True, timeout=20).stdout
+            for pid in inside.split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
             subprocess.run(["ip", "netns", "del", m[1]], check=False, timeout=20)

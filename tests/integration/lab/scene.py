@@ -15,12 +15,24 @@ from .smtpc import SmtpClient
 from .tlsmend import Tlsmend
 
 
+_PREFIX = "tlsmend-lab-"
+
+
+def _remove_stale_directories(base):
+    """Those of runs that were killed; LAB_KEEP=1 leaves them all."""
+    for path in pathlib.Path(base or tempfile.gettempdir()).glob(_PREFIX + "*-*"):
+        pid = path.name[len(_PREFIX):].partition("-")[0]
+        if pid.isdigit() and not os.path.exists(f"/proc/{pid}") and not os.environ.get("LAB_KEEP"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 class Lab:
     """Network, DNS and certificates; and real servers that several tests share."""
 
     def __init__(self):
         base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tlsmend-lab-", dir=base))
+        _remove_stale_directories(base)
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
         self.directory.chmod(0o755)
         self._count = itertools.count(1)
         self.shared = {}
