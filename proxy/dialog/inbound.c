@@ -219,7 +219,7 @@ void inbound_end_transaction(struct inbound *in)
     INVARIANT(in->slot_count == 0);
     in->phase = IN_IDLE;
     in->prdr = false;
-    in->recipients = in->accepted = 0;
+    in->recipients = in->refused = in->accepted = 0;
     in->xforward_stale = true;
 }
 

@@ -58,7 +58,8 @@ struct inbound;
 struct inbound_params {    /* copied */
     const char *helo_name; /* our own name */
     size_t line_max, auth_line_max;
-    unsigned recipients_max, errors_max;
+    unsigned recipients_max; /* of a transaction: so many that are not refused, so many that are */
+    unsigned errors_max;
     uint64_t message_size; /* SIZE offered; 0: "SIZE" without limit */
     enum data_mode data_mode;
 };

@@ -72,10 +72,12 @@ static void answer_rcpt(struct inbound *in, unsigned slot, const struct reply *r
 
     INVARIANT(slot < INBOUND_RCPT_AHEAD && place < in->slot_count && !s->answered);
     s->answered = true;
-    if (r->code / 100 == 2)
+    if (r->code / 100 == 2) {
         in->accepted++;
-    else
+    } else {
         in->recipients--;
+        in->refused++;
+    }
     add_reply(in, r, &s->wire);
     in->held += s->wire.n;
     flush_slots(in);

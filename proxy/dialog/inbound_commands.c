@@ -152,7 +152,8 @@ static enum inbound_event cmd_rcpt(struct inbound *in, struct slice args, struct
 {
     struct command_error e = command_rcpt(args, &what->mailbox);
 
-    if (e.code == 0 && in->recipients < in->params.recipients_max) {
+    if (e.code == 0 && in->recipients < in->params.recipients_max &&
+        in->refused < in->params.recipients_max) {
         if (in->slot_count == INBOUND_RCPT_AHEAD)
             return INBOUND_WAIT;
         in->recipients++;

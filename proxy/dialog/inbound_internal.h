@@ -68,7 +68,8 @@ struct inbound {
     struct inbound_slot slots[INBOUND_RCPT_AHEAD]; /* a ring */
     unsigned slot_first, slot_count;
     size_t held;         /* bytes in slots */
-    unsigned recipients; /* RCPT commands of the transaction, refused ones too */
+    unsigned recipients; /* RCPT commands of the transaction that are not refused */
+    unsigned refused;    /* ... and those that are: the owner remembers them too */
     unsigned accepted;
 
     char helo[256];

@@ -208,6 +208,13 @@ static void test_recipients(void **state)
                            "S: 550 5.1.1 no such user\nS: 250 2.1.5 late\nS: 250 2.1.5 ok3\n"
                            "S: 452 4.5.3 Too many recipients\nS: 452 4.5.3 Too many recipients\n",
          .recipients_max = 2},
+        {.name = "C-IN-07: ... and apart from them, so many that are refused",
+         .text = HELO FROM "C: RCPT TO:<no1@b>\nO: RCPT no1@b\nS: 550 5.1.1 no such user\n"
+                           "C: RCPT TO:<no2@b>\nO: RCPT no2@b\nS: 550 5.1.1 no such user\n"
+                           "C: RCPT TO:<ok3@b>\nS: 452 4.5.3 Too many recipients\n"
+                           "C: RSET\nS: 250 2.0.0 Ok\nO: RESET\n" FROM
+                           "C: RCPT TO:<ok4@b>\nO: RCPT ok4@b\nS: 250 2.1.5 ok4\n",
+         .recipients_max = 2},
         {.name = "design 7: 421 of an MX is 451 for the client",
          .text = HELO FROM "C: RCPT TO:<dead@b>\nO: RCPT dead@b\nS: 451 4.3.2 going down\n"
                            "C: RCPT TO:<odd@b>\nO: RCPT odd@b\n"
