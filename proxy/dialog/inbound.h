@@ -55,8 +55,14 @@ struct inbound;
 
 #define INBOUND_RCPT_AHEAD 100
 
+/*
+ * Towards clients we are "tlsmend.<helo_name>": the host's own name is the legacy MTA's too, and Sendmail (and
+ * Postfix on port 25) take a server that bears their own name for a loop and bounce the mail.
+ */
+#define INBOUND_NAME_PREFIX "tlsmend."
+
 struct inbound_params {    /* copied */
-    const char *helo_name; /* our own name */
+    const char *helo_name; /* our own name towards clients: with INBOUND_NAME_PREFIX */
     size_t line_max, auth_line_max;
     unsigned recipients_max; /* of a transaction: so many that are not refused, so many that are */
     unsigned errors_max;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "proxy/base/invariant.h"
+#include "proxy/dialog/inbound.h"
 #include "proxy/dialog/outbound_internal.h"
 
 /* An MX that bears our own name is ourselves: the mail would go round (C-MX-06).  A host without a name
@@ -11,6 +12,8 @@ static bool is_own_name(const struct outbound *o, struct slice host)
 {
     if (domain_eq(host, SLICE("localhost")) || domain_eq(host, SLICE("localhost.localdomain")))
         return false;
+    if (slice_istarts(host, SLICE(INBOUND_NAME_PREFIX)))
+        host = slice_from(host, sizeof(INBOUND_NAME_PREFIX) - 1);
     return host.n > 0 && domain_eq(host, slice_str(o->helo_name));
 }
 

@@ -350,7 +350,6 @@ struct session *session_new(const struct session_params *p, const struct session
     const struct settings *set = snapshot_settings(p->snapshot);
     struct stream_params sp = {.read_high = READ_HIGH, .write_low = WRITE_HIGH / 2};
     struct inbound_params ip = {
-        .helo_name = set->helo_name,
         .line_max = (size_t)set->limits.line,
         .auth_line_max = (size_t)set->limits.auth_line,
         .recipients_max = (unsigned)set->limits.recipients,
@@ -359,6 +358,8 @@ struct session *session_new(const struct session_params *p, const struct session
         .data_mode =
             p->listener->bare_newlines == BARE_NEWLINES_REJECT ? DATA_REJECT : DATA_NORMALISE,
     };
+
+    char *name;
 
     s->magic = SESSION_MAGIC;
     s->services = p->services;
@@ -377,7 +378,13 @@ struct session *session_new(const struct session_params *p, const struct session
         s->next->link = &s->next;
     p->list->first = s;
     p->list->count++;
+    if (set->helo_name[0] != '[') /* an address literal takes no prefix */
+        name = mem_format(INBOUND_NAME_PREFIX "%s", set->helo_name);
+    else
+        name = mem_strdup(set->helo_name);
+    ip.helo_name = name;
     s->in = inbound_new(&ip);
+    free(name);
     s->stream = stream_adopt(p->services->loop, p->fd, &p->peer, &sp, &stream_events, s);
     inbound_greet(s->in);
     flush(s);

@@ -31,7 +31,7 @@ def test_c_in_01_the_greeting_comes_at_once(scene, tlsmend):
     start = time.monotonic()
     with scene.client(tlsmend) as c:
         assert time.monotonic() - start < 0.5 * SLOW
-        assert str(c.greeting) == "220 client.lab.example ESMTP tlsmend"
+        assert str(c.greeting) == "220 tlsmend.client.lab.example ESMTP tlsmend"
 
 
 def test_c_in_01_these_succeed_whatever_has_failed(scene, tlsmend):
@@ -55,7 +55,7 @@ def test_c_in_01_helo_only_clients_are_served(scene, tlsmend):
     domain = scene.domain()
     mx = scene.hostile(domain)
     with scene.client(tlsmend) as c:
-        assert c.cmd("HELO qmail.example").lines == ["client.lab.example"]
+        assert c.cmd("HELO qmail.example").lines == ["tlsmend.client.lab.example"]
         assert mail(c, domain).code == 250
         assert c.cmd("QUIT").code == 221
     assert mx.mails[0].in_tls
@@ -76,7 +76,7 @@ def test_c_in_01_commands_in_any_case_and_with_blanks(scene, tlsmend):
 
 # -- C-IN-02: what EHLO offers ----------------------------------------------------------------------------
 
-EHLO = ["client.lab.example", "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SIZE",
+EHLO = ["tlsmend.client.lab.example", "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SIZE",
         "XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE", "PRDR", "LIMITS RCPTDOMAINMAX=1"]
 
 
