@@ -385,6 +385,7 @@ def test_c_cert_09_a_bad_file_keeps_the_old_store_and_says_so(scene, lab, what):
     scene.hostile(domain)
     scene.hostile(foreign, kind="untrusted-root")
     tlsmend = scene.tlsmend(tls={"trust_store": store, "crl_files": [crl]})
+    tlsmend.wait_records("trust-store")   # it listens before it reads
     bad = crl if what == "crl" else store
     if what in ("missing", "directory"):
         store.unlink()
