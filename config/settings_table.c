@@ -97,8 +97,8 @@ static const struct setting_word sink_words[] = {
 const struct setting_row setting_rows[] = {
     {GROUP(TOP), .key = "helo_name", .type = &setting_type_host_name, .at = TOP(helo_name),
      .preset = "\"\"",
-     .help =
-         "The name that tlsmend says in EHLO and in its greeting; empty: the host's full name."},
+     .help = "The name that tlsmend says to MX hosts; clients see \"tlsmend.\" and it; empty: the "
+             "host's full name."},
     {GROUP(TOP), .key = "user", .type = &setting_type_text, .at = TOP(user),
      .set_at = TOP(user_set), .preset = "\"tlsmend\"",
      .help = "The user that tlsmend becomes when it is started as root; empty: stay."},
