@@ -28,7 +28,8 @@ struct acceptor_events {
 int acceptor_bind(const struct addr *at, struct buf *error);
 bool acceptor_address(int fd, struct addr *out); /* what it is bound to */
 /* Takes the socket over. */
-struct acceptor *acceptor_new(struct loop *l, int fd, const struct acceptor_events *on, void *owner);
+struct acceptor *acceptor_new(struct loop *l, int fd, const struct acceptor_events *on,
+                              void *owner);
 void acceptor_pause(struct acceptor *a, bool pause);
 void acceptor_free(struct acceptor **a); /* closes the socket */
 

@@ -17,13 +17,13 @@ struct timer;
 
 typedef void loop_fn(void *owner);
 
-struct loop *loop_new(void);          /* NULL: the system refuses (errno) */
-void loop_free(struct loop **l);      /* runs what is deferred, drops what is posted */
-void loop_run(struct loop *l);        /* until loop_stop() */
-void loop_stop(struct loop *l);       /* any thread */
+struct loop *loop_new(void);     /* NULL: the system refuses (errno) */
+void loop_free(struct loop **l); /* runs what is deferred, drops what is posted */
+void loop_run(struct loop *l);   /* until loop_stop() */
+void loop_stop(struct loop *l);  /* any thread */
 mono_ms loop_now(struct loop *l);
 wall_ms loop_wall(void);
-mono_ms clock_mono(void);             /* without a loop */
+mono_ms clock_mono(void); /* without a loop */
 
 /* A timer is made once, armed and disarmed often.  `fn` is called from the loop. */
 struct timer *timer_new(struct loop *l, loop_fn *fn, void *owner);

@@ -25,38 +25,38 @@ struct dns_query;
 enum dns_type { DNS_A = 1, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_TLSA = 52 };
 
 enum dns_status {
-    DNS_OK,        /* at least one record of the type */
+    DNS_OK, /* at least one record of the type */
     DNS_NODATA,
     DNS_NXDOMAIN,
-    DNS_FAILED,    /* SERVFAIL, REFUSED, ... : detail */
+    DNS_FAILED, /* SERVFAIL, REFUSED, ... : detail */
     DNS_TIMED_OUT,
-    DNS_IS_BOGUS,  /* fails validation: detail */
+    DNS_IS_BOGUS, /* fails validation: detail */
 };
 
-struct dns_answer {              /* constant; dns_answer_hold() to keep it */
+struct dns_answer { /* constant; dns_answer_hold() to keep it */
     enum dns_status status;
-    bool secure;                 /* validated by DNSSEC, denial of existence included */
-    char *name;                  /* asked for, normalised */
-    char *canonical;             /* behind CNAMEs; == name without */
+    bool secure;     /* validated by DNSSEC, denial of existence included */
+    char *name;      /* asked for, normalised */
+    char *canonical; /* behind CNAMEs; == name without */
     enum dns_type type;
-    char *detail;                /* why bogus, which rcode */
+    char *detail; /* why bogus, which rcode */
     uint32_t ttl;
-    struct slice *rdata;         /* all types: uncompressed wire form */
-    struct mx_record *mx;        /* DNS_MX */
-    struct addr *addrs;          /* DNS_A, DNS_AAAA */
-    size_t count;                /* of rdata, and of mx or addrs; malformed records are left out ... */
-    size_t malformed;            /* ... and counted */
+    struct slice *rdata;  /* all types: uncompressed wire form */
+    struct mx_record *mx; /* DNS_MX */
+    struct addr *addrs;   /* DNS_A, DNS_AAAA */
+    size_t count;         /* of rdata, and of mx or addrs; malformed records are left out ... */
+    size_t malformed;     /* ... and counted */
     int64_t took_ms;
 };
 
 struct resolver_params {
     const struct addr *forward;
     size_t forward_count;
-    bool system;                 /* forward empty: /etc/resolv.conf, else from the root */
+    bool system; /* forward empty: /etc/resolv.conf, else from the root */
     const struct dns_stub *stubs;
     size_t stub_count;
-    const char *trust_anchor;    /* "" : no validation, secure is never true */
-    int64_t timeout;             /* ms, for each who asks */
+    const char *trust_anchor; /* "" : no validation, secure is never true */
+    int64_t timeout;          /* ms, for each who asks */
 };
 
 struct dns_stub {
@@ -73,7 +73,7 @@ void resolver_free(struct resolver **r);
 /* The handle is yours until `done` was called or dns_cancel(); never NULL. */
 struct dns_query *dns_ask(struct resolver *r, const char *name, enum dns_type type,
                           dns_done_fn *done, void *owner);
-void dns_cancel(struct dns_query **q);   /* after this `done` is not called any more; NULL is fine */
+void dns_cancel(struct dns_query **q); /* after this `done` is not called any more; NULL is fine */
 
 const struct dns_answer *dns_answer_hold(const struct dns_answer *a);
 void dns_answer_drop(const struct dns_answer **a);

@@ -17,7 +17,8 @@ struct ub_ctx *resolver_context(const struct resolver_params *p, struct buf *err
 void resolver_context_free(struct ub_ctx *ctx); /* ends its thread too */
 
 /* dns_answer.c: one hold is yours.  `name` and `detail` are copied. */
-struct dns_answer *dns_answer_of(const char *name, enum dns_type type, const struct ub_result *from);
+struct dns_answer *dns_answer_of(const char *name, enum dns_type type,
+                                 const struct ub_result *from);
 struct dns_answer *dns_answer_bare(const char *name, enum dns_type type, enum dns_status status,
                                    const char *detail);
 char *dns_name_normalised(const char *name); /* lower case, no dot at the end; yours */

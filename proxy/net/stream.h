@@ -27,25 +27,26 @@
 struct stream;
 
 enum stream_end {
-    STREAM_CLOSED,     /* orderly: FIN in clear, close_notify under TLS */
-    STREAM_CUT,        /* FIN without close_notify under TLS */
-    STREAM_ERROR,      /* reset or another system error: detail */
-    STREAM_TLS_ERROR,  /* bad record and the like after the handshake: detail */
+    STREAM_CLOSED,    /* orderly: FIN in clear, close_notify under TLS */
+    STREAM_CUT,       /* FIN without close_notify under TLS */
+    STREAM_ERROR,     /* reset or another system error: detail */
+    STREAM_TLS_ERROR, /* bad record and the like after the handshake: detail */
 };
 
 struct stream_events {
-    void (*connected)(void *owner);                 /* stream_connect() only */
+    void (*connected)(void *owner); /* stream_connect() only */
     void (*connect_failed)(void *owner, enum reason why, const char *detail);
-    void (*readable)(void *owner);                  /* stream_peek() has new bytes */
+    void (*readable)(void *owner); /* stream_peek() has new bytes */
     void (*drained)(void *owner);
     void (*tls_done)(void *owner, const struct tls_facts *facts); /* good or bad */
-    void (*ended)(void *owner, enum stream_end how, const char *detail); /* unread bytes stay readable;
+    void (*ended)(void *owner, enum stream_end how,
+                  const char *detail); /* unread bytes stay readable;
                                                        comes after the last `readable` */
     void (*deadline)(void *owner);
 };
 
 struct stream_params {
-    size_t read_high;  /* e.g. 32 KiB */
+    size_t read_high; /* e.g. 32 KiB */
     size_t write_low;
 };
 
@@ -55,12 +56,13 @@ struct stream *stream_adopt(struct loop *l, int fd, const struct addr *peer,
 /* Never NULL: trouble comes as connect_failed. */
 struct stream *stream_connect(struct loop *l, const struct addr *to, const struct stream_params *p,
                               const struct stream_events *on, void *owner);
-void stream_close(struct stream **s); /* at once; unsent bytes are given to the kernel as far as it takes
+void stream_close(
+    struct stream **s); /* at once; unsent bytes are given to the kernel as far as it takes
                                          them; NULL is fine */
 /* Send what waits, then close_notify and FIN, then free; gives up after `ms`.  No more events. */
 void stream_finish(struct stream **s, int64_t ms);
 
-struct slice stream_peek(struct stream *s);          /* unread bytes, contiguous, at most 16 KiB at once */
+struct slice stream_peek(struct stream *s); /* unread bytes, contiguous, at most 16 KiB at once */
 void stream_consume(struct stream *s, size_t n);
 size_t stream_unread(const struct stream *s);
 void stream_write(struct stream *s, struct slice bytes);
@@ -68,8 +70,8 @@ size_t stream_unsent(const struct stream *s);
 /* Bytes waited to be sent when the last ones were read from the socket: those cannot be the answer to
  * the end of what waited. */
 bool stream_heard_early(const struct stream *s);
-void stream_pause(struct stream *s, bool pause);     /* stop / resume reading from the socket */
-void stream_deadline(struct stream *s, int64_t ms);  /* < 0: none */
+void stream_pause(struct stream *s, bool pause);    /* stop / resume reading from the socket */
+void stream_deadline(struct stream *s, int64_t ms); /* < 0: none */
 
 /* Unread clear bytes are the caller's to have refused before (starttls-injection). */
 void stream_start_tls(struct stream *s, struct tls_context *c, const struct tls_request *req);

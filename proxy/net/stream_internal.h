@@ -48,26 +48,26 @@ struct stream {
     enum stream_phase phase;
 
     struct event *read_event, *write_event;
-    bool reading, writing;       /* the events are added */
-    struct timer *deadline;      /* made when first armed */
-    struct evbuffer *in, *out;   /* clear bytes; under TLS the records are in tls->in and tls->out */
-    struct tls_wire *tls;        /* NULL in clear */
+    bool reading, writing;     /* the events are added */
+    struct timer *deadline;    /* made when first armed */
+    struct evbuffer *in, *out; /* clear bytes; under TLS the records are in tls->in and tls->out */
+    struct tls_wire *tls;      /* NULL in clear */
 
     bool paused;
-    bool heard_early;            /* see stream.h */
-    bool above;                  /* more than write_low was unsent */
+    bool heard_early; /* see stream.h */
+    bool above;       /* more than write_low was unsent */
     bool socket_eof;
-    int socket_error;            /* of reading */
+    int socket_error; /* of reading */
     int write_error;
     enum reason connect_reason;
-    bool ended;                  /* no byte will be read any more */
+    bool ended; /* no byte will be read any more */
     enum stream_end end;
-    const char *detail;          /* static, or of tls */
+    const char *detail; /* static, or of tls */
     unsigned pending;
     bool work_queued;
     bool dying;
 
-    bool finishing;              /* without an owner: see stream_finish() */
+    bool finishing; /* without an owner: see stream_finish() */
     bool fin_sent;
     struct timer *patience;
     struct loop_hook hook;
@@ -79,9 +79,9 @@ void stream_end(struct stream *s, enum stream_end how, const char *detail);
 const char *stream_error_text(int error);
 
 /* stream_io.c */
-void stream_pump(struct stream *s);          /* move bytes as far as they go, then watch the socket */
-void stream_flush(struct stream *s);         /* the sending half of it */
-void stream_receive(struct stream *s);       /* after the socket became readable */
+void stream_pump(struct stream *s);    /* move bytes as far as they go, then watch the socket */
+void stream_flush(struct stream *s);   /* the sending half of it */
+void stream_receive(struct stream *s); /* after the socket became readable */
 void stream_discard_input(struct stream *s); /* the same while finishing */
 void stream_watch(struct stream *s, bool read, bool write);
 

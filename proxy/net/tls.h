@@ -24,27 +24,27 @@ struct tls_context *tls_context_new(struct buf *error);
 struct tls_context *tls_context_hold(struct tls_context *c);
 void tls_context_drop(struct tls_context **c);
 
-struct tls_request {                /* copied by stream_start_tls() */
-    const char *sni;                /* NULL or "": none (address literals) */
+struct tls_request { /* copied by stream_start_tls() */
+    const char *sni; /* NULL or "": none (address literals) */
     enum tls_version min_version;
-    struct trust_store *trust;      /* held for the life of the handshake */
-    const struct slice *names;      /* reference names; none: not checked */
+    struct trust_store *trust; /* held for the life of the handshake */
+    const struct slice *names; /* reference names; none: not checked */
     size_t name_count;
     const struct fingerprint *fingerprints;
     size_t fingerprint_count;
-    enum tls_level level;           /* decides whether a bad judgement ends the handshake */
+    enum tls_level level; /* decides whether a bad judgement ends the handshake */
     int min_rsa_bits;
 };
 
 struct tls_facts {
-    enum reason reason;             /* OK, or why the handshake failed */
-    char detail[256];               /* library's or alert's own words, escaped */
-    const char *version;            /* "TLSv1.3"; "" if it never came so far */
+    enum reason reason;                     /* OK, or why the handshake failed */
+    char detail[256];                       /* library's or alert's own words, escaped */
+    const char *version;                    /* "TLSv1.3"; "" if it never came so far */
     const char *cipher, *group, *signature; /* "" if unknown */
     bool resumed;
-    struct tls_reached reached;     /* for outbound_tls_up() */
-    bool judged;                    /* a chain came and was judged */
-    struct judgement judgement;     /* owned by the stream */
+    struct tls_reached reached; /* for outbound_tls_up() */
+    bool judged;                /* a chain came and was judged */
+    struct judgement judgement; /* owned by the stream */
 };
 
 #endif

@@ -18,7 +18,7 @@
 #endif
 
 bool tls_compat_groups(SSL_CTX *ctx);
-bool tls_compat_key_shares(SSL *ssl); /* X25519 alone */
+bool tls_compat_key_shares(SSL *ssl);              /* X25519 alone */
 const char *tls_compat_group_name(const SSL *ssl); /* "" if none */
 /* Whether an RSA certificate whose key usage forbids signing ends the handshake; newer versions always
  * end it. */

@@ -33,14 +33,14 @@ struct tls_wire {
     uint32_t magic;
     struct tls_context *context;
     SSL *ssl;
-    struct evbuffer *in, *out;     /* records */
-    unsigned char first[5];        /* the first bytes of the peer: is it TLS at all? */
+    struct evbuffer *in, *out; /* records */
+    unsigned char first[5];    /* the first bytes of the peer: is it TLS at all? */
     size_t first_count;
-    bool certificate_asked;        /* the server wants one of ours */
-    bool done;                     /* the handshake is complete */
+    bool certificate_asked; /* the server wants one of ours */
+    bool done;              /* the handshake is complete */
     bool said_bye;
 
-    enum tls_level level;          /* the request, copied */
+    enum tls_level level; /* the request, copied */
     enum tls_version min_version;
     struct trust_store *trust;
     struct slice *names;
@@ -49,17 +49,17 @@ struct tls_wire {
     size_t fingerprint_count;
     int min_rsa_bits;
 
-    enum reason refusal;           /* by the verify callback; OK: none */
-    struct tls_facts facts;        /* of the handshake; never changed behind it */
-    enum reason end_reason;        /* TLS_FAILED behind the handshake: why ... */
-    char end_detail[256];          /* ... and in whose words */
+    enum reason refusal;    /* by the verify callback; OK: none */
+    struct tls_facts facts; /* of the handshake; never changed behind it */
+    enum reason end_reason; /* TLS_FAILED behind the handshake: why ... */
+    char end_detail[256];   /* ... and in whose words */
 };
 
 enum tls_step {
-    TLS_MORE,    /* nothing more to do until records come (or go) */
-    TLS_DONE,    /* the handshake is complete; *n bytes were read or written */
-    TLS_CLOSED,  /* close_notify */
-    TLS_FAILED,  /* facts.reason and facts.detail say why, behind the handshake end_reason and end_detail */
+    TLS_MORE,   /* nothing more to do until records come (or go) */
+    TLS_DONE,   /* the handshake is complete; *n bytes were read or written */
+    TLS_CLOSED, /* close_notify */
+    TLS_FAILED, /* facts.reason and facts.detail say why, behind the handshake end_reason and end_detail */
 };
 
 /* If the library refuses, the first step of the handshake fails and says so. */

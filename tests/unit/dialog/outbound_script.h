@@ -187,7 +187,8 @@ static inline void script_act(struct player *p, struct slice line)
         script_body(p, arg);
     } else if (slice_eq(word, SLICE("end"))) {
         outbound_end(p->o);
-    } else if (slice_eq(word, SLICE("unsent"))) { /* what left the machine still waits at the owner */
+    } else if (slice_eq(word,
+                        SLICE("unsent"))) { /* what left the machine still waits at the owner */
         outbound_unsent(p->o, true);
     } else if (slice_eq(word, SLICE("quit"))) {
         outbound_quit(p->o);
