@@ -262,11 +262,8 @@ void upstream_body(struct upstream *u, struct slice content)
         flush(u);
         content = slice_from(content, piece.n);
     }
-    if (u->dead)
-        return;
-    upstream_arm(u, idle); /* nothing waited: the patience for this block begins now */
-    if (!upstream_has_room(u))
-        u->full = true;
+    if (!u->dead)
+        upstream_arm(u, idle); /* nothing waited: the patience for this block begins now */
 }
 
 void upstream_end(struct upstream *u)

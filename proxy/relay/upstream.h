@@ -45,7 +45,7 @@ struct upstream_events {
     void (*replied)(void *owner, enum outbound_command command, unsigned index,
                     const struct reply *reply);
     void (*failed)(void *owner, const struct upstream_failure *f);
-    void (*room)(void *owner); /* after upstream_has_room() was false: it is true again */
+    void (*room)(void *owner); /* there is room again, if there was none */
 };
 
 struct upstream *upstream_open(const struct upstream_params *p, const struct upstream_events *on,

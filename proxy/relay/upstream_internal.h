@@ -28,7 +28,6 @@ struct upstream {
     struct demand demand; /* a copy: the machine outlives the destination while it says QUIT */
     size_t write_high;
     int64_t written, sent_when_armed;
-    bool full; /* the owner waits for room */
     bool pumping;
     bool dead;                     /* failed was told */
     bool finishing;                /* QUIT in the background: no owner any more */

@@ -177,10 +177,8 @@ static void on_drained(void *owner)
     if (u->dead || u->finishing)
         return;
     upstream_arm(u, true);
-    if (u->full && upstream_has_room(u)) {
-        u->full = false;
+    if (upstream_has_room(u))
         u->on.room(u->owner);
-    }
 }
 
 static void on_ended(void *owner, enum stream_end how, const char *detail)
