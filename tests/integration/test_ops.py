@@ -278,9 +278,9 @@ def test_reload_running_transactions_end_as_they_began(scene, tlsmend):
     assert finish(c).code == 250
     assert str(mail(c, domain))[:9] == "451 4.7.5"
     assert c.cmd("RSET").code == 250
-    assert c.ehlo().lines[0] == "client.lab.example"
+    assert c.ehlo().lines[0] == "tlsmend.client.lab.example"
     with scene.client(tlsmend) as fresh:
-        assert fresh.ehlo().lines[0] == "renamed.lab.example"
+        assert fresh.ehlo().lines[0] == "tlsmend.renamed.lab.example"
     assert [a["reason"] for a in tlsmend.attempts(2)[:2]] == ["ok", "fingerprint-mismatch"]
     assert len(mx.mails) == 1
 
