@@ -135,32 +135,34 @@ static enum reason take_refusal(struct leg *l, enum stage stage, const struct re
     a->reason = why;
     a->outcome = "refused";
     reply_copy(&a->reply, reply);
-    if (why == REASON_TLS_REQUIRED_BY_MX) {
-        struct buf words;
-
-        buf_init(&words, 1024);
-        (void)buf_addf(&words, "%d ", reply->code);
-        reply_oneline(reply, &words);
-        leg_reason_reply(l, why, buf_cstr(&words), out);
-        buf_clear(&words);
-    } else {
+    if (why == REASON_TLS_REQUIRED_BY_MX)
+        leg_tls_refusal_reply(l, reply, out);
+    else
         reply_copy(out, reply);
-    }
     return why;
+}
+
+/* What the table says to this reply; a late demand for TLS sends us on as any trouble with TLS does. */
+static enum verdict_step step_after(struct leg *l, enum stage stage, const struct reply *reply)
+{
+    enum outcome outcome = refusal_reason(l, reply) == REASON_TLS_REQUIRED_BY_MX
+                               ? OUTCOME_NO_TLS
+                               : outcome_of_reply(reply->code);
+
+    return verdict_decide(stage, outcome, leg_level(l), l->accepted > 0).step;
 }
 
 static void on_mail_reply(struct leg *l, const struct reply *reply)
 {
-    struct verdict v =
-        verdict_decide(STAGE_MAIL, outcome_of_reply(reply->code), leg_level(l), l->accepted > 0);
+    enum verdict_step step = step_after(l, STAGE_MAIL, reply);
     struct reply heard;
     enum reason why;
 
-    if (v.step == VERDICT_GO_ON)
+    if (step == VERDICT_GO_ON)
         return;
     reply_init(&heard);
     why = take_refusal(l, STAGE_MAIL, reply, &heard);
-    if (v.step == VERDICT_NEXT_HOST && l->accepted == 0) {
+    if (step == VERDICT_NEXT_HOST && l->accepted == 0) {
         leg_keep_failure(l, STAGE_MAIL, why, reply, "");
         leg_next_host(l, false);
     } else {
@@ -188,9 +190,14 @@ static void on_rcpt_reply(struct leg *l, unsigned index, const struct reply *rep
         reply_copy(&heard, reply);
     else
         why = take_refusal(l, STAGE_RCPT, reply, &heard);
-    answer_recipient(l, r, &heard, why);
+    if (step_after(l, STAGE_RCPT, reply) == VERDICT_NEXT_HOST && l->accepted == 0) {
+        leg_keep_failure(l, STAGE_RCPT, why, reply, "");
+        leg_next_host(l, false); /* this recipient too */
+    } else {
+        answer_recipient(l, r, &heard, why);
+        rearm_budget(l);
+    }
     reply_clear(&heard);
-    rearm_budget(l);
 }
 
 static void on_data_reply(struct leg *l, const struct reply *reply)

@@ -89,6 +89,8 @@ void leg_next_host(struct leg *l, bool plaintext);
 void leg_die_kept(struct leg *l);
 enum tls_level leg_level(const struct leg *l);
 /* Our own reply about this leg: names the host where there is one, else the domain. */
+/* The MX's late demand for TLS in our words, with its own in them. */
+void leg_tls_refusal_reply(const struct leg *l, const struct reply *reply, struct reply *out);
 void leg_reason_reply(const struct leg *l, enum reason why, const char *detail, struct reply *out);
 
 #endif

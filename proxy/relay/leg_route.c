@@ -37,6 +37,17 @@ void leg_reason_reply(const struct leg *l, enum reason why, const char *detail, 
     reason_reply(why, slice_str(subject), detail[0] != '\0' ? slice_str(detail) : SLICE_NONE, out);
 }
 
+void leg_tls_refusal_reply(const struct leg *l, const struct reply *reply, struct reply *out)
+{
+    struct buf words;
+
+    buf_init(&words, 1024);
+    (void)buf_addf(&words, "%d ", reply->code);
+    reply_oneline(reply, &words);
+    leg_reason_reply(l, REASON_TLS_REQUIRED_BY_MX, buf_cstr(&words), out);
+    buf_clear(&words);
+}
+
 /* The reply that the client would get if this failure decided: the MX's own words where it refused
  * the session or the mail (docs/policy.md, "Which answer the client hears"), else ours. */
 static int failure_reply(const struct leg *l, enum stage stage, enum reason why,
@@ -48,7 +59,9 @@ static int failure_reply(const struct leg *l, enum stage stage, enum reason why,
         code = refusal_code(stage, reply->code, leg_level(l));
     else if (reply != NULL && reply->code != 0 && why == REASON_MX_REPLIED)
         code = reply->code == 421 ? 451 : reply->code;
-    if (code != 0 && code / 100 == reply->code / 100) {
+    if (why == REASON_TLS_REQUIRED_BY_MX && reply != NULL) {
+        leg_tls_refusal_reply(l, reply, out);
+    } else if (code != 0 && code / 100 == reply->code / 100) {
         reply_copy(out, reply);
         if (code != reply->code)
             reply_recode(out, code);

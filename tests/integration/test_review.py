@@ -169,6 +169,21 @@ def test_the_second_sigterm_cuts_and_the_record_says_maybe_delivered(scene):
     assert (attempt["stage"], attempt["reason"]) == ("final", "maybe-delivered")
 
 
+@pytest.mark.parametrize("phase", ["mail", "rcpt"])
+def test_c_tls_11_a_late_demand_for_tls_leads_to_the_next_mx(scene, phase):
+    """As the verdict table says: trouble with TLS, not with the mail."""
+    domain = scene.domain()
+    scene.hostile(domain, label="mx1", preference=5, replies={phase: "530 5.7.0 Must issue a STARTTLS command first"})
+    healthy = scene.hostile(domain, label="mx2", preference=10)
+    tlsmend = scene.tlsmend(destinations=[{"match": domain.name, "level": "none"}])
+    with scene.client(tlsmend) as c:
+        c.ehlo()
+        replies = c.pipeline([f"MAIL FROM:<{SENDER}>", *(f"RCPT TO:<{domain.address(u)}>" for u in "abc")])
+        assert [r.code for r in replies] == [250] * 4
+        assert c.data(smtpc.message()).code == 250
+    assert len(healthy.mails[0].recipients) == 3
+
+
 # -- everything at once ------------------------------------------------------------------------------------
 
 
