@@ -400,9 +400,13 @@ static void over_ip6(void **state)
     assert_true(addr_parse(SLICE("::1"), &at));
     fd = acceptor_bind(&at, &error);
     buf_clear(&error);
-    if (fd < 0) { /* a host without IPv6 */
+    if (fd < 0) { /* a host without IPv6 says so, and at once */
+        at.port = 25;
+        e.stream = stream_connect(l, &at, &ear_params, &ear_events, &e);
+        RIG_UNTIL(l, ear_heard(&e, 'f'));
+        stream_close(&e.stream);
         loop_free(&l);
-        skip();
+        return;
     }
     assert_true(acceptor_address(fd, &at));
     a = acceptor_new(l, fd, &tcp_acceptor_events, &peer);
