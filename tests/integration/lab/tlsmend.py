@@ -126,6 +126,12 @@ class Tlsmend:
             how = "had ended before" if ended_before else "ended"
             raise AssertionError(f"tlsmend {how} with exit code {code} instead of {expect}:\n{self.tail()}")
 
+    def wait_end(self, within):
+        """It ends by itself in this time, with exit code 0."""
+        code = self._process.wait(within)
+        self._process = None
+        assert code == 0, f"tlsmend ended with exit code {code}:\n{self.tail()}"
+
     def kill(self):
         """kill -9 and wait."""
         self._process.stop(number=signal.SIGKILL)
