@@ -266,6 +266,7 @@ static void after_feed(struct session *s, enum inbound_event ev)
     }
     if (s->ended && ev != INBOUND_WAIT && !blocked &&
         (s->transaction == NULL || !transaction_awaits_final(s->transaction))) {
+        s->closing = true; /* it may still read: what was asked is answered to the end */
         session_close(s, s->transaction != NULL ? "lost" : "closed", REASON_CLIENT_LOST);
         return;
     }

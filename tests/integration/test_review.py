@@ -20,6 +20,19 @@ from lab.process import wait_for
 SENDER = "a@client.lab.example"
 
 
+@pytest.fixture(name="small_kernel_buffers")
+def _small_kernel_buffers(lab):
+    """16 KiB and no more for what a socket of the client's namespace sends."""
+    def sysctl(*args):
+        return subprocess.run(lab.net.client.command(["sysctl", *args]), check=True, capture_output=True,
+                              text=True).stdout.strip()
+
+    before = sysctl("-n", "net.ipv4.tcp_wmem")
+    sysctl("-w", "net.ipv4.tcp_wmem=4096 16384 16384")
+    yield
+    sysctl("-w", f"net.ipv4.tcp_wmem={before}")
+
+
 # -- sessions that wait for nothing ----------------------------------------------------------------------
 
 
@@ -71,6 +84,18 @@ def test_the_clients_silence_is_not_timed_while_it_waits_for_us(scene):
         assert c.deliver(SENDER, domain.address(), smtpc.message()).code == 250
 
 
+def test_a_client_that_closed_its_sending_side_hears_every_answer(scene, small_kernel_buffers, tlsmend):
+    """More answers wait than the kernel takes at once, and the client is slow to read them."""
+    with scene.client(tlsmend) as c:
+        c.ehlo()
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        c.send(b"HELP\r\n" * 1500)
+        c.sock.shutdown(socket.SHUT_WR)
+        time.sleep(1)
+        for _ in range(1500):
+            assert c.reply().code == 214
+
+
 # -- budgets ---------------------------------------------------------------------------------------------
 
 
@@ -92,19 +117,6 @@ def test_each_recipient_has_its_own_budget_on_a_slow_mx(scene):
 
 
 # -- a final reply that is none --------------------------------------------------------------------------
-
-
-@pytest.fixture(name="small_kernel_buffers")
-def _small_kernel_buffers(lab):
-    """16 KiB and no more for what a socket of the client's namespace sends."""
-    def sysctl(*args):
-        return subprocess.run(lab.net.client.command(["sysctl", *args]), check=True, capture_output=True,
-                              text=True).stdout.strip()
-
-    before = sysctl("-n", "net.ipv4.tcp_wmem")
-    sysctl("-w", "net.ipv4.tcp_wmem=4096 16384 16384")
-    yield
-    sysctl("-w", f"net.ipv4.tcp_wmem={before}")
 
 
 @pytest.mark.parametrize("level", ["none", "verify"])
