@@ -87,6 +87,7 @@ def test_each_address_family(scene, tlsmend, clients, mxs, mx_name, family):
     # The MX has the certificate of its own name: an alias of it here, so the names are told.
     tlsmend.write_config(destinations=[{"match": domain.name, "names": [mx.hostname]}])
     tlsmend.reload()
+    tlsmend.wait_records("reload")
     client.submit(domain.address(), smtpc.message(subject=domain.name, body=BODY))
     assert content(mx.wait_mail(domain.name)) == content(smtpc.message(body=BODY))
     attempt = tlsmend.attempt(recipient_domain=domain.name)
