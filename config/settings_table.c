@@ -158,7 +158,7 @@ const struct setting_row setting_rows[] = {
     {GROUP(DESTINATION), .key = "ca_file", .type = &setting_type_path, .at = DESTINATION(ca_file),
      .min = 1, .help = "PEM file of further roots, trusted for this destination only."},
     {GROUP(DESTINATION), .key = "expires", .type = &setting_type_date, .at = DESTINATION(expires),
-     .help = "From this date (ISO 8601, UTC) mail that this row covers is deferred, loudly."},
+     .help = "From this date (ISO 8601, UTC) the row is in force no more, and the log says so."},
     {GROUP(DESTINATION), .key = "reason", .type = &setting_type_text, .at = DESTINATION(reason),
      .help = "The administrator's note, shown in the log with every use of the row."},
     {GROUP(ROUTE), .key = "host", .type = &setting_type_text, .at = DESTINATION(route_host),

@@ -77,10 +77,10 @@ static void warn_expiry(struct warner *w, const struct override *o, wall_ms now)
         return;
     if (o->expires <= now)
         warn(w, GROUP_DESTINATION, "expires", o,
-             "has expired: mail that this row covers is deferred; renew it or take it out");
+             "has expired: this row is in force no more; renew it or take it out");
     else if (o->expires - now < SOON)
         warn(w, GROUP_DESTINATION, "expires", o,
-             "expires within two weeks: from then on mail that this row covers is deferred");
+             "expires within two weeks: from then on this row is in force no more");
 }
 
 static void warn_destination(struct warner *w, const struct override *o, enum tls_level inherited,

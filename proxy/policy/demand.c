@@ -99,12 +99,11 @@ static void set_names(struct demand *d)
     }
 }
 
-enum demand_status demand_decide(const struct demand_config *c, struct slice domain,
-                                 bool is_literal, struct slice mx_host, wall_ms now,
-                                 struct demand *out)
+void demand_decide(const struct demand_config *c, struct slice domain, bool is_literal,
+                   struct slice mx_host, wall_ms now, struct demand *out)
 {
-    const struct override *o =
-        is_literal ? override_for_domain(c, domain) : override_for_host(c, domain, mx_host);
+    struct slice host = is_literal ? SLICE_NONE : mx_host;
+    const struct override *o = override_for_host(c, domain, host, now);
 
     *out = (struct demand){
         .level = is_literal ? c->literal_level : c->level,
@@ -112,6 +111,7 @@ enum demand_status demand_decide(const struct demand_config *c, struct slice dom
         .min_version = c->min_version,
         .policy_id = "",
         .override = o,
+        .expired = override_expired(c, domain, host, now),
     };
     if (o != NULL) {
         out->source = DEMAND_CONFIG;
@@ -122,7 +122,6 @@ enum demand_status demand_decide(const struct demand_config *c, struct slice dom
             out->min_version = o->min_version;
     }
     set_names(out);
-    return o != NULL && o->expires != 0 && now >= o->expires ? DEMAND_EXPIRED : DEMAND_OK;
 }
 
 bool demand_met(const struct demand *d, const struct tls_reached *got)

@@ -96,30 +96,32 @@ struct demand {
     enum tls_version min_version;
     const char *policy_id;           /* the override's match, or "" */
     const struct override *override; /* NULL: none; names, fingerprints, ca_file from there */
+    const struct override *expired;  /* would be in force, had it not expired; NULL: none */
     const char *const *names;        /* in force at verify and secure; keywords not yet expanded */
     size_t name_count;
 };
 
-enum demand_status { DEMAND_OK, DEMAND_EXPIRED };
-
-/* Row for the domain as a whole (route, expiry): exact domain, longest ".parent", "*"; NULL: none.
+/* Row for the domain as a whole (its route): exact domain, longest ".parent", "*"; NULL: none.
  * A ".parent" row holds for names below, not for the parent itself.  A domain in brackets is an
  * address literal: only a row with the same address and "*" apply. */
-const struct override *override_for_domain(const struct demand_config *c, struct slice domain);
+const struct override *override_for_domain(const struct demand_config *c, struct slice domain,
+                                           wall_ms now);
 /* Row for one MX host of that domain: exact domain, then the longest parent, then the longest "mx:"
- * suffix, then "*".  "mx:host" matches exactly, "mx:.suffix" hosts below. */
+ * suffix, then "*".  "mx:host" matches exactly, "mx:.suffix" hosts below.  A row whose `expires` has
+ * passed at `now` is in force no more: the next best one is, or the default. */
 const struct override *override_for_host(const struct demand_config *c, struct slice domain,
-                                         struct slice mx_host);
+                                         struct slice mx_host, wall_ms now);
+
+/* The row that would be in force, had it not expired; NULL: none. */
+const struct override *override_expired(const struct demand_config *c, struct slice domain,
+                                        struct slice mx_host, wall_ms now);
 
 /*
  * The demand of one MX host.  `domain` normalised; for an address literal is_literal is true and
- * only "*" and exact "[...]" rows apply.  DEMAND_EXPIRED: the row in force has expired at `now`;
- * *out->override names it; the recipient is deferred (REASON_OVERRIDE_EXPIRED) so that the end is
- * loud.
+ * only "*" and exact "[...]" rows apply.  out->expired: a better row has ended; every attempt says so.
  */
-enum demand_status demand_decide(const struct demand_config *c, struct slice domain,
-                                 bool is_literal, struct slice mx_host, wall_ms now,
-                                 struct demand *out);
+void demand_decide(const struct demand_config *c, struct slice domain, bool is_literal,
+                   struct slice mx_host, wall_ms now, struct demand *out);
 
 /* The stronger of two TLS outcomes is nobody's guess: does what was reached satisfy what is owed?
  * Looked up where MAIL is sent (C-CERT-06). */

@@ -63,24 +63,56 @@ static struct rank rank_row(struct slice match, struct slice domain, struct slic
     return rank_name(match, domain, FIT_EXACT, FIT_PARENT);
 }
 
-const struct override *override_for_host(const struct demand_config *c, struct slice domain,
-                                         struct slice mx_host)
+static bool is_better(struct rank r, struct rank than)
+{
+    return r.fit > than.fit || (r.fit == than.fit && r.length > than.length);
+}
+
+static bool has_expired(const struct override *o, wall_ms now)
+{
+    return o->expires != 0 && now >= o->expires;
+}
+
+/* The best row among those that have expired, or among those that have not. */
+static const struct override *best_row(const struct demand_config *c, struct slice domain,
+                                       struct slice mx_host, wall_ms now, bool expired,
+                                       struct rank *top)
 {
     const struct override *best = NULL;
-    struct rank top = {FIT_NONE, 0};
 
+    *top = (struct rank){FIT_NONE, 0};
     for (size_t i = 0; i < c->override_count; i++) {
-        struct rank r = rank_row(slice_str(c->overrides[i].match), domain, mx_host);
+        const struct override *o = &c->overrides[i];
+        struct rank r = rank_row(slice_str(o->match), domain, mx_host);
 
-        if (r.fit > top.fit || (r.fit == top.fit && r.length > top.length)) {
-            top = r;
-            best = &c->overrides[i];
+        if (has_expired(o, now) == expired && is_better(r, *top)) {
+            *top = r;
+            best = o;
         }
     }
     return best;
 }
 
-const struct override *override_for_domain(const struct demand_config *c, struct slice domain)
+const struct override *override_for_host(const struct demand_config *c, struct slice domain,
+                                         struct slice mx_host, wall_ms now)
 {
-    return override_for_host(c, domain, SLICE_NONE);
+    struct rank ignored;
+
+    return best_row(c, domain, mx_host, now, false, &ignored);
+}
+
+const struct override *override_for_domain(const struct demand_config *c, struct slice domain,
+                                           wall_ms now)
+{
+    return override_for_host(c, domain, SLICE_NONE, now);
+}
+
+const struct override *override_expired(const struct demand_config *c, struct slice domain,
+                                        struct slice mx_host, wall_ms now)
+{
+    struct rank live, dead;
+    const struct override *ended = best_row(c, domain, mx_host, now, true, &dead);
+
+    (void)best_row(c, domain, mx_host, now, false, &live);
+    return is_better(dead, live) ? ended : NULL;
 }

@@ -143,6 +143,8 @@ static void put_demand(struct record *r, const struct demand *d)
             record_cstr(r, "policy_expires", instant_text(d->override->expires, when));
         put_nonempty(r, "policy_note", d->override->reason);
     }
+    if (d->expired != NULL)
+        record_cstr(r, "policy_expired", d->expired->match);
     record_cstr(r, "min_version", tls_version_name(d->min_version));
 }
 
@@ -170,7 +172,7 @@ static void put_end(struct record *r, const struct attempt *a)
 
 static enum record_severity attempt_severity(const struct attempt *a)
 {
-    if (strcmp(a->outcome, "failed") == 0 || a->downgraded)
+    if (strcmp(a->outcome, "failed") == 0 || a->downgraded || a->host->demand.expired != NULL)
         return RECORD_WARNING;
     return RECORD_INFO;
 }

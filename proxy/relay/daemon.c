@@ -40,6 +40,7 @@ struct daemon {
     struct timer *watch, *probe_timer;
     struct dnssec_probe *probe;
     enum dnssec_state dnssec;
+    wall_ms looked; /* at the dates of the overrides */
     bool ending;
 };
 
@@ -296,6 +297,30 @@ static void on_usr1(void *owner)
     log_reopen(d->log);
 }
 
+/* Overrides that ended since we last looked. */
+static void tell_expired(struct daemon *d)
+{
+    wall_ms now = loop_wall();
+
+    for (size_t i = 0; i < d->settings->destination_count; i++) {
+        const struct override *o = &d->settings->destinations[i];
+        struct record *r;
+        char when[INSTANT_TEXT_MAX];
+
+        if (o->expires == 0 || o->expires > now || o->expires <= d->looked)
+            continue;
+        r = record_new("override-expired", RECORD_WARNING, now);
+        record_cstr(r, "match", o->match);
+        record_cstr(r, "origin", o->origin);
+        record_cstr(r, "expires", instant_text(o->expires, when));
+        if (o->reason != NULL)
+            record_cstr(r, "policy_note", o->reason);
+        record_cstr(r, "hint", "Renew `expires` of this destination, or take the row out.");
+        log_record(d->log, r);
+    }
+    d->looked = now;
+}
+
 /* The bundle of a legacy host is often the very problem: notice when it is mended. */
 static void on_watch(void *owner)
 {
@@ -305,6 +330,7 @@ static void on_watch(void *owner)
     int *keep;
 
     timer_arm(d->watch, WATCH_MS);
+    tell_expired(d);
     if (d->ending || !snapshot_trust_changed(d->snapshot))
         return;
     buf_init(&error, NOTE_MAX);
@@ -427,6 +453,7 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
         (void)buf_addf(error, "the system refused an event loop, a signal handler or a thread\n");
         return DAEMON_SYSTEM;
     }
+    d->looked = loop_wall();
     d->watch = timer_new(d->loop, on_watch, d);
     timer_arm(d->watch, WATCH_MS);
     d->probe_timer = timer_new(d->loop, on_probe_due, d);

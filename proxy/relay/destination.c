@@ -152,7 +152,7 @@ static void add_host(struct destination *d, const char *name, int preference)
 static bool take_mx(struct destination_query *q, const struct dns_answer *answer)
 {
     struct destination *d = q->dest;
-    size_t count = answer->count < MX_HOSTS_MAX ? answer->count : MX_HOSTS_MAX, refused = 0;
+    size_t count = answer->count, refused = 0; /* mx_sort() keeps the best of too many */
     struct mx_record *records = mem_array(count + 1, sizeof(*records));
     enum mx_kind kind;
 
@@ -209,35 +209,34 @@ static void on_mx(void *owner, const struct dns_answer *answer)
                          answer->detail != NULL ? answer->detail : "");
         break;
     }
-    if (go_on && destination_demands(d, loop_wall()))
+    if (go_on) {
+        destination_demands(d, loop_wall());
         ask_addresses(q);
-    else
+    } else {
         query_end(q);
+    }
 }
 
-/* True when the answer needs no MX look-up: literal, route to an address, expired override. */
+/* True when the answer needs no MX look-up: an address literal, or a route. */
 static bool start_without_mx(struct destination_query *q, const struct mailbox *recipient)
 {
     struct destination *d = q->dest;
     const struct override *o =
-        override_for_domain(snapshot_demand(d->snapshot), slice_str(d->domain));
+        override_for_domain(snapshot_demand(d->snapshot), slice_str(d->domain), loop_wall());
     struct addr at = recipient->literal;
     bool is_address = recipient->is_literal;
 
     if (o != NULL && o->route_host != NULL) {
         d->is_route = true;
+        d->route_port = o->route_port;
         strncpy(d->nexthop, o->route_host, sizeof(d->nexthop) - 1);
         is_address = addr_parse(slice_str(o->route_host), &at);
     }
-    if (!d->is_route && !d->is_literal) {
-        /* An expired row of the whole domain is said before the DNS is asked. */
-        if (o == NULL || o->expires == 0 || o->expires > loop_wall())
-            return false;
-    }
+    if (!d->is_route && !d->is_literal)
+        return false;
     add_host(d, d->nexthop, -1);
-    if (!destination_demands(d, loop_wall())) {
-        loop_defer(q->services->loop, query_end_later, q);
-    } else if (is_address) {
+    destination_demands(d, loop_wall());
+    if (is_address) {
         destination_settle_address(d, &at);
         loop_defer(q->services->loop, query_end_later, q);
     } else {

@@ -34,7 +34,8 @@ struct destination {
     char domain[DOMAIN_MAX + 3];  /* normalised; "[192.0.2.1]" for a literal */
     char nexthop[DOMAIN_MAX + 3]; /* the route's host where there is one, else the domain */
     bool is_literal, is_route, implicit_mx;
-    enum reason reason; /* OK, or why there is nobody to try */
+    uint16_t route_port; /* with is_route */
+    enum reason reason;  /* OK, or why there is nobody to try */
     char detail[256];
     struct destination_host *hosts;
     size_t host_count;

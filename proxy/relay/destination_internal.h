@@ -19,8 +19,8 @@ void destination_settle(struct destination *d, struct services *sv,
 void destination_settle_address(struct destination *d, const struct addr *a);
 void destination_fail(struct destination *d, enum reason why, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Decides the demand of every host; false (and d->reason set) when an override has expired. */
-bool destination_demands(struct destination *d, wall_ms now);
+/* Decides the demand of every host. */
+void destination_demands(struct destination *d, wall_ms now);
 /* The reason for a look-up that gave neither records nor a denial. */
 enum reason reason_of_dns(enum dns_status s);
 

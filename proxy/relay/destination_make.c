@@ -34,22 +34,11 @@ enum reason reason_of_dns(enum dns_status s)
     return REASON_DNS_FAILED;
 }
 
-bool destination_demands(struct destination *d, wall_ms now)
+void destination_demands(struct destination *d, wall_ms now)
 {
-    for (size_t i = 0; i < d->host_count; i++) {
-        struct destination_host *h = &d->hosts[i];
-
-        if (demand_decide(snapshot_demand(d->snapshot), slice_str(d->domain), d->is_literal,
-                          slice_str(h->name), now, &h->demand) == DEMAND_EXPIRED) {
-            const struct override *o = h->demand.override;
-            char when[INSTANT_TEXT_MAX];
-
-            destination_fail(d, REASON_OVERRIDE_EXPIRED, "%s, match \"%s\", expired %s", o->origin,
-                             o->match, instant_text(o->expires, when));
-            return false;
-        }
-    }
-    return true;
+    for (size_t i = 0; i < d->host_count; i++)
+        demand_decide(snapshot_demand(d->snapshot), slice_str(d->domain), d->is_literal,
+                      slice_str(d->hosts[i].name), now, &d->hosts[i].demand);
 }
 
 static void host_accept(const struct destination *d, struct destination_host *h,
@@ -137,10 +126,7 @@ static struct addr_filter filter_for(const struct destination *d, uint16_t port)
 
 static uint16_t port_for(const struct destination *d)
 {
-    const struct override *o =
-        override_for_domain(snapshot_demand(d->snapshot), slice_str(d->domain));
-
-    return d->is_route ? o->route_port : snapshot_settings(d->snapshot)->resolver.mx_port;
+    return d->is_route ? d->route_port : snapshot_settings(d->snapshot)->resolver.mx_port;
 }
 
 void destination_settle(struct destination *d, struct services *sv,

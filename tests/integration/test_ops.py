@@ -251,23 +251,30 @@ def test_reload_the_log_goes_where_it_is_told(scene, tlsmend):
     assert tlsmend.result()["status"] == "delivered"
 
 
-def test_override_that_has_expired(scene):
-    domain, other = scene.domain(), scene.domain()
-    mx = scene.hostile(domain, kind="self-signed")
+def test_override_that_has_expired_ends_loudly(scene):
+    """The default holds again: a bad MX is refused, a good one is served, and every attempt says why."""
+    bad, good, other = scene.domain(), scene.domain(), scene.domain()
+    mx = scene.hostile(bad, kind="self-signed")
+    scene.hostile(good)
     scene.hostile(other, kind="self-signed")
     tlsmend = scene.tlsmend(destinations=[
-        {"match": domain.name, "level": "may", "expires": "2020-01-01", "reason": "ticket 4711"},
+        {"match": bad.name, "level": "may", "expires": "2020-01-01", "reason": "ticket 4711"},
+        {"match": good.name, "level": "none", "expires": "2020-01-01"},
         {"match": other.name, "level": "may", "expires": "2099-01-01", "reason": "ticket 4712"}])
-    reply = send(scene, tlsmend, domain)
-    assert str(reply)[:9] == "451 4.7.0" and "expired" in reply.text
-    result = tlsmend.result(recipient_domain=domain.name)
-    assert (result["reason"], result["status"]) == ("override-expired", "deferred")
-    assert not mx.records
-    assert any("expired" in w["detail"] and "2020-01-01" in w["detail"] for w in tlsmend.records("warning"))
+    assert str(send(scene, tlsmend, bad))[:9] == "451 4.7.5"
+    assert not mx.saw("MAIL")
+    attempt = tlsmend.attempts(recipient_domain=bad.name)[0]
+    assert (attempt["policy_expired"], attempt["demand"], attempt["reason"]) == (bad.name, "verify", "self-signed")
+    assert send(scene, tlsmend, good).code == 250
+    attempt = tlsmend.attempt(recipient_domain=good.name)
+    assert (attempt["severity"], attempt["policy_expired"]) == ("warning", good.name)
+    assert (attempt["demand"], attempt["tls"]) == ("verify", "TLSv1.3")
     assert send(scene, tlsmend, other).code == 250
     attempt = tlsmend.attempt(recipient_domain=other.name)
     assert (attempt["policy_note"], attempt["policy_id"]) == ("ticket 4712", other.name)
     assert attempt["policy_expires"].startswith("2099-01-01")
+    assert "policy_expired" not in attempt
+    assert any("has expired" in w["detail"] and "2020-01-01" in w["detail"] for w in tlsmend.records("warning"))
 
 
 def test_reloads_under_load_lose_nothing(scene, tlsmend):

@@ -67,12 +67,12 @@ static const struct {
      "t.conf:2: destinations[0].level = \"none\": mail to every other destination may leave in "
      "clear text\n"},
     {"expired", NAME "destinations = ( { match = \"a.example\"; expires = \"2026-11-22\"; } );",
-     "t.conf:2: destinations[0].expires = \"2026-11-22\": has expired: mail that this row covers "
-     "is deferred; renew it or take it out\n"},
+     "t.conf:2: destinations[0].expires = \"2026-11-22\": has expired: this row is in force "
+     "no more; renew it or take it out\n"},
     {"expires soon",
      NAME "destinations = ( { match = \"a.example\"; expires = \"2026-12-05\"; } );",
      "t.conf:2: destinations[0].expires = \"2026-12-05\": expires within two weeks: from then on "
-     "mail that this row covers is deferred\n"},
+     "this row is in force no more\n"},
     {"names without effect",
      NAME
      "destinations = ( { match = \"a.example\"; level = \"encrypt\"; names = [ \"nexthop\" ]; } );",

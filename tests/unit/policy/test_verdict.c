@@ -246,7 +246,6 @@ static void test_outcome_of_reason(void **state)
         {REASON_DNS_FAILED, 0, OUTCOME_4XX},
         {REASON_DNS_BOGUS, 0, OUTCOME_4XX},
         {REASON_MX_FORBIDDEN, 0, OUTCOME_4XX},
-        {REASON_OVERRIDE_EXPIRED, 0, OUTCOME_4XX},
         {REASON_BARE_NEWLINE, 0, OUTCOME_5XX},
         {REASON_OVERLOADED, 0, OUTCOME_4XX},
     };
