@@ -196,6 +196,17 @@ def test_c_tls_11_a_late_demand_for_tls_leads_to_the_next_mx(scene, phase):
     assert len(healthy.mails[0].recipients) == 3
 
 
+def test_c_mx_01_too_many_mx_records_are_sorted_before_they_are_cut(scene, tlsmend):
+    domain = scene.domain()
+    for i in range(69):
+        domain.mx(f"none{i:02}.{domain.name}", 20)
+    scene.hostile(domain, preference=10)
+    with scene.client(tlsmend) as c:
+        c.ehlo()
+        assert c.deliver(SENDER, domain.address(), smtpc.message()).code == 250
+    assert tlsmend.attempt()["mx_ignored"] == 70 - 64
+
+
 # -- everything at once ------------------------------------------------------------------------------------
 
 
