@@ -253,10 +253,11 @@ def thread_times(pid):
 
 
 def _mesh(pki, host):
-    """15 self-issued certificates with one name and one key: every order of them is a path."""
-    first = pki.authority("mesh", None)
-    twins = [pki.certificate("tlsmend lab mesh", first.key, first, ca=True, eku=None) for _ in range(14)]
-    return pki.leaf(host, "mesh", issuer=first, send=twins)
+    """Two names that issue each other, seven times each: millions of paths, and none has an end."""
+    one, two = pki.authority("mesh one", None), pki.authority("mesh two", None)
+    twins = [pki.certificate(f"tlsmend lab mesh {name}", own.key, issuer, ca=True, eku=None)
+             for name, own, issuer in (("one", one, two), ("two", two, one)) for _ in range(7)]
+    return pki.leaf(host, "mesh", issuer=one, send=twins)
 
 
 def _constrained(pki, host):

@@ -312,7 +312,12 @@ def test_memory_does_not_grow(scene):
 
 
 def test_the_limit_of_open_files_is_raised_to_what_sessions_need(scene):
-    tlsmend = scene.tlsmend(limits={"sessions": 400})
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (900, before[1]))   # what the daemon inherits
+    try:
+        tlsmend = scene.tlsmend(limits={"sessions": 400})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
     soft, _ = resource.prlimit(tlsmend.pid, resource.RLIMIT_NOFILE)
     assert soft >= 400 * 2 + 256
     assert not any("open files" in w["detail"] for w in tlsmend.records("warning"))
