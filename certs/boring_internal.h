@@ -4,10 +4,9 @@
  *      boring_internal - the one door of this layer to BoringSSL
  *
  * DESCRIPTION
- *      Debian's package is API 17, upstream is 43 and later; what differs between them for this
- *      layer stands here and nowhere else.  Certificates, CRLs and OCSP responses are read with
- *      CBS, which did not change, so little is left: the library's own judgement of a path takes
- *      its time as POSIX seconds in newer versions, and objects that it only reads became const.
+ *      The headers of BoringSSL that this layer uses, and the proof that they are BoringSSL's.  Only what
+ *      Debian's package (API 17) and current upstream (API 43 and later) have alike is used here; what
+ *      differs between them stands in proxy/net/tls_compat.c and nowhere else.
  */
 #ifndef TLSMEND_CERTS_BORING_INTERNAL_H
 #define TLSMEND_CERTS_BORING_INTERNAL_H
@@ -25,15 +24,5 @@
 #ifndef OPENSSL_IS_BORINGSSL
 #error "BoringSSL's headers are needed, not OpenSSL's"
 #endif
-
-/* The time that the library judges at, in seconds since 1970. */
-static inline void boring_set_time(X509_STORE_CTX *ctx, int64_t seconds)
-{
-#if BORINGSSL_API_VERSION >= 43
-    X509_STORE_CTX_set_time_posix(ctx, 0, seconds);
-#else
-    X509_STORE_CTX_set_time(ctx, 0, (time_t)seconds);
-#endif
-}
 
 #endif

@@ -93,7 +93,7 @@ bool library_check(const struct path *p, wall_ms now, struct findings *out)
     if (ready) {
         /* An anchor may be an intermediate or the leaf itself (ca_file). */
         X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
-        boring_set_time(ctx, library_time(p, now));
+        X509_STORE_CTX_set_time(ctx, 0, (time_t)library_time(p, now));
         good = X509_verify_cert(ctx) == 1;
         if (!good)
             refused(p, ctx, out);

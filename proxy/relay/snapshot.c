@@ -39,7 +39,7 @@ static bool load_stores(struct snapshot *s, struct buf *error)
     s->trust = load_store(s->settings, NULL, error);
     if (s->trust == NULL)
         return false;
-    s->own_trust = mem_array(s->settings->destination_count + 1, sizeof(*s->own_trust));
+    s->own_trust = mem_array(s->settings->destination_count + 1, sizeof(struct trust_store *));
     for (size_t i = 0; i < s->settings->destination_count; i++) {
         const struct override *o = &s->settings->destinations[i];
 
