@@ -40,8 +40,12 @@ def hosted(scene, kind, **options):
 FIXED = sorted(kind for kind, spec in KINDS.items() if spec.reason is not None)
 
 
-@pytest.mark.parametrize("version", ["1.2", "1.3"])
-@pytest.mark.parametrize("kind", FIXED)
+# The judgement is the same for both versions of TLS: the older one is seen with some.
+OLDER = ("good", "rsa", "expired", "self-signed", "name-mismatch", "weak-key", "revoked", "too-many", "stapled-revoked")
+
+
+@pytest.mark.parametrize("kind, version", [(kind, "1.3") for kind in FIXED]
+                         + [(kind, "1.2") for kind in FIXED if kind in OLDER])
 def test_c_cert_01_02_03_04_06_every_kind(scene, kind, version):
     """At `verify` the reason, and no MAIL where there is one; at `may` delivered with the same judgement."""
     due = KINDS[kind].reason

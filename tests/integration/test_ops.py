@@ -200,7 +200,9 @@ def test_reload_new_and_removed_listeners(scene):
 def test_reload_a_listener_that_cannot_be_bound_changes_nothing(scene, tlsmend):
     domain = scene.domain()
     scene.hostile(domain, kind="self-signed")
-    files = tlsmend.open_files()
+    hup(tlsmend)
+    settled()
+    files = tlsmend.open_files()   # of a process that has started to the end
     with contextlib.closing(scene.net.client.listen("127.0.0.1", 2598)):
         tlsmend.write_config(listeners=[listener(port=2525), listener("free", 2597), listener("taken", 2598)],
                              tls={"level": "none"})
