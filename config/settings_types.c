@@ -82,6 +82,7 @@ static bool read_host_name(struct loader *l, const struct setting_row *row,
 {
     const char *text = read_string(l, row, node), *note = NULL;
     struct setting_source *last;
+    struct slice name;
 
     if (text == NULL)
         return false;
@@ -92,11 +93,14 @@ static bool read_host_name(struct loader *l, const struct setting_row *row,
         last->note = note;
         return true;
     }
-    if (!settings_is_host_name(slice_str(text), false) && !settings_is_literal(slice_str(text))) {
+    name = slice_str(text);
+    if (!settings_is_host_name(name, false) && !settings_is_literal(name)) {
         loader_error(l, node, "no host name; write %s", row->type->form);
         return false;
     }
-    *(char **)(base + row->at) = mem_strdup(text);
+    if (name.p[name.n - 1] == '.') /* no dot at the end of a Domain in SMTP (RFC 5321 4.1.2) */
+        name.n--;
+    *(char **)(base + row->at) = slice_dup(name);
     return true;
 }
 

@@ -33,6 +33,7 @@ static const struct {
     const char *text, *line;
 } printed[] = {
     {"helo_name = \"mail.example.org\";", "helo_name = \"mail.example.org\""},
+    {"helo_name = \"mail.example.org.\";", "helo_name = \"mail.example.org\""},
     {"helo_name = \"[IPv6:2001:db8::1]\";", "helo_name = \"[IPv6:2001:db8::1]\""},
     {"user = \"\";", "user = \"\""},
     {"workers = 256", "workers = 256"},
