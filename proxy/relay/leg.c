@@ -382,11 +382,6 @@ void leg_recipient(struct leg *l, unsigned slot, struct slice path)
         rearm_budget(l);
 }
 
-unsigned leg_accepted(const struct leg *l)
-{
-    return l->accepted;
-}
-
 static void tell_data_dead(void *owner)
 {
     struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
@@ -478,11 +473,6 @@ void leg_abandon(struct leg *l, enum reason why)
 const char *leg_id(const struct leg *l)
 {
     return l->id;
-}
-
-const char *leg_domain(const struct leg *l)
-{
-    return l->domain;
 }
 
 static void leg_destroy(void *owner)

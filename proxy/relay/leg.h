@@ -41,7 +41,6 @@ struct leg *leg_new(struct services *sv, struct snapshot *snap, const struct env
                     void *owner);
 bool leg_serves(const struct leg *l, const struct mailbox *recipient);
 void leg_recipient(struct leg *l, unsigned slot, struct slice path);
-unsigned leg_accepted(const struct leg *l);
 void leg_data(struct leg *l);
 void leg_body(struct leg *l, struct slice content);
 bool leg_has_room(const struct leg *l);
@@ -52,7 +51,6 @@ bool leg_in_doubt(const struct leg *l);
  * so far. */
 void leg_abandon(struct leg *l, enum reason why);
 const char *leg_id(const struct leg *l);
-const char *leg_domain(const struct leg *l);
 void leg_free(struct leg **l); /* abandons what is open; NULL is fine */
 
 #endif
