@@ -58,6 +58,7 @@ struct settings {
         enum tls_level level, literal_level;
         enum tls_version min_version;
         char *trust_store;
+        int64_t trust_check; /* ms between two looks at the files */
         struct string_list crl_files;
         int min_rsa_bits;
     } tls;
@@ -112,6 +113,9 @@ void settings_drop(struct settings **s);
 
 /* The effective configuration, a row a line: key = value   # source (default | file:line). */
 void settings_print(const struct settings *s, struct buf *out);
+/* "file:line: key = value: ", the head of an error that only the use of a value shows.  `key` as
+ * settings_print() writes it, such as "destinations[0].ca_file". */
+void settings_cite(const struct settings *s, const char *key, struct buf *out);
 /* Things that are allowed but deserve a loud word (weak levels, expired overrides, missing anchor).
  */
 void settings_warnings(const struct settings *s, wall_ms now, struct buf *out);

@@ -20,7 +20,6 @@
 #include "proxy/store/log.h"
 
 #define WORKERS_MAX 4
-#define WATCH_MS (60 * 1000)
 #define PROBE_START_MS 700 /* a restart serves within a second (C-OPS-01) */
 #define PROBE_HOURLY_MS (60 * 60 * 1000)
 #define PROBE_AGAIN_MS (60 * 1000) /* while nobody answers */
@@ -40,7 +39,8 @@ struct daemon {
     struct timer *watch, *probe_timer;
     struct dnssec_probe *probe;
     enum dnssec_state dnssec;
-    wall_ms looked; /* at the dates of the overrides */
+    char watch_error[512]; /* what the last look at the trust store files ended with */
+    wall_ms looked;        /* at the dates of the overrides */
     bool ending;
 };
 
@@ -329,17 +329,21 @@ static void on_watch(void *owner)
     struct snapshot *fresh;
     int *keep;
 
-    timer_arm(d->watch, WATCH_MS);
+    timer_arm(d->watch, d->settings->tls.trust_check);
     tell_expired(d);
     if (d->ending || !snapshot_trust_changed(d->snapshot))
         return;
     buf_init(&error, NOTE_MAX);
     fresh = snapshot_refresh(d->snapshot, &error);
     if (fresh == NULL) {
-        log_lines(d->log, "trust-store-failed", RECORD_ERROR, buf_slice(&error));
+        /* Said once, not with every look, until something about it changes. */
+        if (strncmp(d->watch_error, buf_cstr(&error), sizeof(d->watch_error) - 1) != 0)
+            log_lines(d->log, "trust-store-failed", RECORD_ERROR, buf_slice(&error));
+        (void)snprintf(d->watch_error, sizeof(d->watch_error), "%s", buf_cstr(&error));
         buf_clear(&error);
         return;
     }
+    d->watch_error[0] = '\0';
     keep = mem_array(d->settings->listener_count + 1, sizeof(*keep));
     for (size_t i = 0; i < d->settings->listener_count; i++)
         keep[i] = -1;
@@ -387,13 +391,13 @@ static void worker_ended(void *owner)
     (void)loop_post(d->loop, on_worker_ended, d); /* refused only where nobody listens any more */
 }
 
-static void finish(struct daemon *d)
+static void finish(struct daemon *d, bool was_started)
 {
     if (d->workers != NULL)
         for (unsigned i = 0; i < d->worker_count; i++)
             worker_join(&d->workers[i]);
     free(d->workers);
-    if (d->log != NULL) {
+    if (was_started) {
         struct record *r = record_new("stop", RECORD_INFO, loop_wall());
 
         log_record(d->log, r);
@@ -455,7 +459,7 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
     }
     d->looked = loop_wall();
     d->watch = timer_new(d->loop, on_watch, d);
-    timer_arm(d->watch, WATCH_MS);
+    timer_arm(d->watch, d->settings->tls.trust_check);
     d->probe_timer = timer_new(d->loop, on_probe_due, d);
     d->dnssec = dnssec_probe_now(d->settings, PROBE_START_MS, dnssec);
     timer_arm(d->probe_timer, d->dnssec == DNSSEC_UNKNOWN ? PROBE_AGAIN_MS : PROBE_HOURLY_MS);
@@ -489,12 +493,14 @@ enum daemon_end daemon_run(struct settings *settings)
         notify_manager("READY=1");
         loop_run(d.loop);
     } else {
+        if (error.n == 0 || buf_cstr(&error)[error.n - 1] != '\n')
+            (void)buf_addc(&error, '\n');
         (void)fputs(buf_cstr(&error), stderr);
         for (unsigned i = 0; d.workers != NULL && i < d.worker_count; i++)
             if (d.workers[i] != NULL)
                 worker_shutdown(d.workers[i], 0);
     }
-    finish(&d);
+    finish(&d, end == DAEMON_OK);
     buf_clear(&note);
     buf_clear(&dnssec);
     buf_clear(&error);

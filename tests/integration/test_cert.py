@@ -405,6 +405,27 @@ def test_c_cert_09_a_bad_file_keeps_the_old_store_and_says_so(scene, lab, what):
     assert send(scene, tlsmend, foreign.address()).code == 451
 
 
+def test_c_cert_09_the_file_is_watched(scene, lab):
+    """Without any signal: a good file is taken, a broken one is said once and the old roots stay."""
+    store = lab.new_directory("roots.pem")
+    store.write_bytes(pem(scene.pki.authority("other root", None)))
+    domain = scene.domain()
+    scene.hostile(domain)
+    tlsmend = scene.tlsmend(tls={"trust_store": store, "trust_check": "200ms"})
+    tlsmend.wait_records("trust-store")
+    assert send(scene, tlsmend, domain.address()).code == 451
+    store.write_bytes(pem(scene.pki.root) + pem(scene.pki.authority("other root", None)))
+    changed = tlsmend.wait_records("trust-store", 2)[1]
+    assert (changed["what"], changed["roots"]) == ("changed", 2)
+    assert send(scene, tlsmend, domain.address()).code == 250
+    store.write_bytes(b"")
+    failed = tlsmend.wait_records("trust-store-failed")
+    assert str(store) in failed[0]["detail"]
+    time.sleep(0.7)
+    assert len(tlsmend.records("trust-store-failed")) == 1
+    assert send(scene, tlsmend, domain.address()).code == 250
+
+
 def test_c_cert_09_entries_that_cannot_be_read_are_counted(scene, lab):
     store = lab.new_directory("roots.pem")
     store.write_bytes(b"# a comment\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" + pem(scene.pki.root))
