@@ -168,6 +168,28 @@ void settings_print(const struct settings *s, struct buf *out)
     }
 }
 
+void settings_cite(const struct settings *s, const char *key, struct buf *out)
+{
+    const struct loaded_settings *n = loaded_of(s);
+    struct buf path;
+
+    buf_init(&path, MESSAGE_MAX);
+    for (size_t i = 0; i < n->source_count; i++) {
+        const struct setting_source *from = &n->sources[i];
+
+        buf_reset(&path);
+        print_path(n, from, &path);
+        if (!slice_eq(buf_slice(&path), slice_str(key)))
+            continue;
+        loaded_print_place(n, from, out);
+        buf_add(out, SLICE(": "));
+        loaded_print_row(n, from, out);
+        buf_add(out, SLICE(": "));
+        break;
+    }
+    buf_clear(&path);
+}
+
 static bool count_error(struct loader *l)
 {
     return ++l->error_count <= ERRORS_SHOWN;

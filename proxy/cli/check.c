@@ -5,10 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "certs/trust.h"
 #include "config/settings.h"
 #include "proxy/cli/cli.h"
 #include "proxy/net/loop.h"
+#include "proxy/relay/snapshot.h"
+#include "proxy/relay/worker.h"
 
 #define TEXT_MAX ((size_t)64 << 20) /* thousands of destinations are many lines */
 
@@ -20,23 +21,12 @@ static void print_row(void *ctx, const struct setting_doc *row)
 }
 
 /* Loads what run would load, and says how much is in it. */
-static bool check_store(const struct settings *s, const struct override *o)
+static bool check_store(const struct settings *s, const struct override *o, struct buf *error)
 {
-    struct trust_params p = {.bundle = s->tls.trust_store,
-                             .extra = o != NULL ? o->ca_file : NULL,
-                             .crl_files = (const char *const *)s->tls.crl_files.items,
-                             .crl_count = s->tls.crl_files.count};
-    struct trust_store *store;
-    struct buf error;
+    struct trust_store *store = snapshot_load_trust(s, o, error);
 
-    buf_init(&error, 4096);
-    store = trust_load(&p, &error);
-    if (store == NULL) {
-        (void)fprintf(stderr, "%s: %.*s\n", o != NULL ? o->origin : "tls.trust_store",
-                      SLICE_ARG(slice_trim(buf_slice(&error))));
-        buf_clear(&error);
+    if (store == NULL)
         return false;
-    }
     (void)printf("# %s: %zu roots", o != NULL ? o->ca_file : s->tls.trust_store,
                  trust_roots(store));
     if (o != NULL)
@@ -47,18 +37,18 @@ static bool check_store(const struct settings *s, const struct override *o)
         (void)printf(", %zu unreadable entries passed over", trust_skipped(store));
     (void)printf("\n");
     trust_drop(&store);
-    buf_clear(&error);
     return true;
 }
 
-static bool check_stores(const struct settings *s)
+/* What run would refuse to start with, although every value is well written. */
+static bool check_use(const struct settings *s, struct buf *error)
 {
-    bool good = check_store(s, NULL);
+    bool good = check_store(s, NULL, error);
 
     for (size_t i = 0; good && i < s->destination_count; i++)
         if (s->destinations[i].ca_file != NULL)
-            good = check_store(s, &s->destinations[i]);
-    return good;
+            good = check_store(s, &s->destinations[i], error);
+    return worker_check_resolver(s, error) && good;
 }
 
 static int check(const char *path)
@@ -78,8 +68,11 @@ static int check(const char *path)
         buf_reset(&text);
         settings_warnings(s, loop_wall(), &text);
         (void)fprintf(stderr, "%s", buf_cstr(&text));
-        if (check_stores(s))
+        buf_reset(&text);
+        if (check_use(s, &text))
             code = CLI_OK;
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "%s", buf_cstr(&text));
     }
     (void)fprintf(stderr, "%s: the configuration is %s\n", path != NULL ? path : "defaults",
                   code == CLI_OK ? "good" : "wrong");

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,22 +22,57 @@ struct snapshot {
     size_t own_count, local_count;
 };
 
-static struct trust_store *load_store(const struct settings *set, const char *ca_file,
-                                      struct buf *error)
+#define WHY_MAX 4096
+#define KEY_MAX 64
+
+static bool is_about(struct slice why, const char *path)
+{
+    size_t n = strlen(path);
+
+    return why.n > n && memcmp(why.p, path, n) == 0 && why.p[n] == ':';
+}
+
+/* trust_load() names the file that cannot be used; this, the setting that named it. */
+static void cite_setting(const struct settings *set, const struct override *o, struct slice why,
+                         struct buf *error)
+{
+    char key[KEY_MAX] = "tls.trust_store";
+
+    if (o != NULL && is_about(why, o->ca_file))
+        (void)snprintf(key, sizeof(key), "destinations[%zu].ca_file",
+                       (size_t)(o - set->destinations));
+    else
+        for (size_t i = 0; i < set->tls.crl_files.count; i++)
+            if (is_about(why, set->tls.crl_files.items[i]))
+                (void)snprintf(key, sizeof(key), "tls.crl_files");
+    settings_cite(set, key, error);
+}
+
+struct trust_store *snapshot_load_trust(const struct settings *set, const struct override *o,
+                                        struct buf *error)
 {
     struct trust_params params = {
         .bundle = set->tls.trust_store,
-        .extra = ca_file,
+        .extra = o != NULL ? o->ca_file : NULL,
         .crl_files = (const char *const *)set->tls.crl_files.items,
         .crl_count = set->tls.crl_files.count,
     };
+    struct trust_store *store;
+    struct buf why;
 
-    return trust_load(&params, error);
+    buf_init(&why, WHY_MAX);
+    store = trust_load(&params, &why);
+    if (store == NULL) {
+        cite_setting(set, o, buf_slice(&why), error);
+        (void)buf_addf(error, "%s\n", buf_cstr(&why));
+    }
+    buf_clear(&why);
+    return store;
 }
 
 static bool load_stores(struct snapshot *s, struct buf *error)
 {
-    s->trust = load_store(s->settings, NULL, error);
+    s->trust = snapshot_load_trust(s->settings, NULL, error);
     if (s->trust == NULL)
         return false;
     s->own_trust = mem_array(s->settings->destination_count + 1, sizeof(struct trust_store *));
@@ -45,7 +81,7 @@ static bool load_stores(struct snapshot *s, struct buf *error)
 
         if (o->ca_file == NULL)
             continue;
-        s->own_trust[i] = load_store(s->settings, o->ca_file, error);
+        s->own_trust[i] = snapshot_load_trust(s->settings, o, error);
         if (s->own_trust[i] == NULL)
             return false;
     }

@@ -18,6 +18,10 @@
 
 struct snapshot;
 
+/* The general trust store (`o` NULL), or that of a row with a ca_file; for check too.  NULL with one
+ * line in *error, which names the setting. */
+struct trust_store *snapshot_load_trust(const struct settings *set, const struct override *o,
+                                        struct buf *error);
 /* Takes the caller's hold of `settings` over, also on failure.  `own` are the addresses that the
  * listeners are bound to (for the loop check).  NULL with one line in *error. */
 struct snapshot *snapshot_new(struct settings *settings, const struct addr *own, size_t own_count,

@@ -18,6 +18,7 @@
 #define WORKER_MAGIC 0x776f726bu
 #define STRANGER_FAREWELL_MS 2000
 #define RESUME_MS 1000
+#define WHY_MAX 4096
 
 struct gate { /* one listener of this worker */
     struct worker *worker;
@@ -43,18 +44,38 @@ struct worker {
 
 /* ---- the resolver ---- */
 
+static bool resolver_works(struct loop *l, const struct settings *set, bool validate,
+                           struct buf *why)
+{
+    struct resolver_share *share = resolver_share_from(l, set, validate, why);
+    bool ok = share != NULL;
+
+    resolver_share_drop(&share);
+    return ok;
+}
+
 bool worker_check_resolver(const struct settings *set, struct buf *error)
 {
     struct loop *l = loop_new();
-    struct resolver_share *share = NULL;
+    struct buf why, again;
     bool ok;
 
-    if (l == NULL)
+    if (l == NULL) {
         (void)buf_addf(error, "no event loop: %s\n", strerror(errno));
-    else
-        share = resolver_share_from(l, set, true, error);
-    ok = share != NULL;
-    resolver_share_drop(&share);
+        return false;
+    }
+    buf_init(&why, WHY_MAX);
+    buf_init(&again, WHY_MAX);
+    ok = resolver_works(l, set, true, &why);
+    if (!ok && resolver_works(l, set, false, &again)) {
+        settings_cite(set, "resolver.trust_anchor", error);
+        (void)buf_addf(error, "%s: install dns-root-data, or write \"\" to do without DNSSEC\n",
+                       buf_cstr(&why));
+    } else if (!ok) {
+        (void)buf_addf(error, "%s\n", buf_cstr(&why));
+    }
+    buf_clear(&why);
+    buf_clear(&again);
     loop_free(&l);
     return ok;
 }
