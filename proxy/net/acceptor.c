@@ -43,7 +43,8 @@ static int bind_failed(int fd, const struct addr *at, const char *step, struct b
     return -1;
 }
 
-int acceptor_bind(const struct addr *at, struct buf *error)
+/* A socket bound to the address, or -1 with one line in *error. */
+static int bound(const struct addr *at, bool shared, struct buf *error)
 {
     struct sockaddr_storage to;
     socklen_t n = sockaddr_from(at, &to);
@@ -53,14 +54,30 @@ int acceptor_bind(const struct addr *at, struct buf *error)
     if (fd < 0)
         return bind_failed(fd, at, "socket", error);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
+        (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0))
         return bind_failed(fd, at, "socket options", error);
     /* "::" means IPv6 only: an IPv4 listener beside it is configured for itself. */
     if (at->family == ADDR_IP6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0)
         return bind_failed(fd, at, "IPV6_V6ONLY", error);
     if (bind(fd, (const struct sockaddr *)&to, n) != 0)
         return bind_failed(fd, at, "bind", error);
-    if (listen(fd, SOMAXCONN) != 0)
+    return fd;
+}
+
+bool acceptor_is_free(const struct addr *at, struct buf *error)
+{
+    int fd = bound(at, false, error);
+
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0;
+}
+
+int acceptor_bind(const struct addr *at, struct buf *error)
+{
+    int fd = bound(at, true, error);
+
+    if (fd >= 0 && listen(fd, SOMAXCONN) != 0)
         return bind_failed(fd, at, "listen", error);
     return fd;
 }

@@ -66,6 +66,14 @@ def test_exit_code_where_the_port_is_taken(scene, lab):
     assert done.returncode == SYSTEM and "127.0.0.1:2599" in done.stderr
 
 
+def test_a_second_daemon_does_not_share_the_port(scene, lab, tlsmend):
+    """SO_REUSEPORT would let the same user have it: each would get some of the clients."""
+    done = run_once(scene, prepared(lab))
+    assert done.returncode == SYSTEM
+    assert done.stderr == "cannot listen on 127.0.0.1:2525: bind: Address already in use\n"
+    assert tlsmend.running()
+
+
 def test_exit_code_of_a_user_that_is_not_there(scene, lab):
     done = run_once(scene, prepared(lab, user="no-such-user-here"))
     assert done.returncode == CONFIG and "no-such-user-here" in done.stderr

@@ -154,6 +154,31 @@ static void says_why_it_cannot_listen(void **state)
     buf_clear(&error);
 }
 
+static void knows_a_port_that_is_taken(void **state)
+{
+    struct addr at;
+    struct buf error;
+    int first, second;
+
+    (void)state;
+    assert_true(addr_parse(SLICE("127.0.0.1"), &at));
+    at.port = 0;
+    buf_init(&error, 200);
+    first = acceptor_bind(&at, &error);
+    assert_true(first >= 0);
+    assert_true(acceptor_address(first, &at));
+    assert_false(acceptor_is_free(&at, &error));
+    assert_non_null(strstr(buf_cstr(&error), "Address already in use"));
+    buf_reset(&error);
+    second = acceptor_bind(&at, &error); /* for the next worker, which shares */
+    assert_true(second >= 0);
+    (void)close(first);
+    (void)close(second);
+    assert_true(acceptor_is_free(&at, &error));
+    assert_int_equal(error.n, 0);
+    buf_clear(&error);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +186,7 @@ int main(void)
         cmocka_unit_test(may_be_freed_inside_accepted),
         cmocka_unit_test(pauses_without_descriptors),
         cmocka_unit_test(says_why_it_cannot_listen),
+        cmocka_unit_test(knows_a_port_that_is_taken),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
