@@ -93,6 +93,9 @@ static void settle_nobody(struct destination *d, const struct host_answers *answ
         destination_fail(d, REASON_LOOP, "the only MX address left is a listener of this tlsmend");
     else if (any_refused)
         destination_fail(d, REASON_MX_FORBIDDEN, "host %s", d->hosts[0].name);
+    else if (d->is_route) /* a slip of the administrator's pen makes no mail bounce */
+        destination_fail(d, REASON_ROUTE_UNRESOLVABLE, "host %s %s", d->hosts[0].name,
+                         all_absent ? "does not exist" : "has neither A nor AAAA");
     else if (all_absent && !d->implicit_mx)
         destination_fail(d, REASON_MX_NOT_FOUND, "host %s", d->hosts[0].name);
     else

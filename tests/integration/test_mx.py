@@ -407,3 +407,43 @@ def test_close_at_once_is_the_next_host(scene, tlsmend):
     assert send(scene, tlsmend, domain.address()).code == 250
     assert healthy.mails
     assert tlsmend.attempts(3)[0]["reason"] == "connection-lost"
+
+
+# -- routes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["nowhere", "empty"])
+def test_a_route_to_a_host_without_address_is_no_bounce(scene, host):
+    """C-MX-05 is about what the domain's owner wrote; a route is the administrator's."""
+    domain, other = scene.domain(), scene.domain()
+    other.add("TXT", '"no address"', label="empty")
+    tlsmend = scene.tlsmend(destinations=[
+        {"match": domain.name, "route": {"host": f"{host}.{other.name}"}}])
+    assert send(scene, tlsmend, domain.address()).code == 451
+    result = tlsmend.result()
+    assert result["reason"] == "route-unresolvable" and "route.host" in result["hint"]
+
+
+@pytest.mark.parametrize("names, code, verify", [(None, 451, "name-mismatch"), ("mx", 250, "ok")])
+def test_c_cert_01_a_route_to_an_address_has_no_name_to_verify(scene, names, code, verify):
+    domain = scene.domain()
+    mx = scene.hostile(chain=scene.pki.chain("good", f"mx.{domain.name}"))
+    row = {"match": domain.name, "route": {"host": mx.addresses[0]}}
+    if names:
+        row["names"] = [f"mx.{domain.name}"]
+    tlsmend = scene.tlsmend(destinations=[row])
+    assert send(scene, tlsmend, domain.address()).code == code
+    attempt, result = tlsmend.attempt(), tlsmend.result()
+    assert attempt["verify"] == verify
+    assert attempt["reason"] == ("ok" if code == 250 else "name-mismatch")
+    assert code == 250 or "no certificate names one" in attempt["detail"]
+    assert result["tls"] == attempt["tls"] == "TLSv1.3"
+
+
+def test_the_result_says_nothing_of_tls_where_it_never_came_so_far(scene):
+    domain = scene.domain()
+    domain.mx(f"mx.{domain.name}", 10)
+    domain.host("mx", *scene.net.new_host())   # nothing listens there
+    tlsmend = scene.tlsmend(tls={"level": "may"})
+    assert send(scene, tlsmend, domain.address()).code == 451
+    assert tlsmend.result()["reason"] == "connect-refused" and "tls" not in tlsmend.result()
