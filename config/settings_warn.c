@@ -83,6 +83,16 @@ static void warn_expiry(struct warner *w, const struct override *o, wall_ms now)
              "expires within two weeks: from then on this row is in force no more");
 }
 
+/* What this row is about has no host name. */
+static bool is_address(const struct override *o)
+{
+    struct addr a;
+
+    if (o->route_host != NULL)
+        return addr_parse(slice_str(o->route_host), &a);
+    return o->match[0] == '[' && o->has_level;
+}
+
 static void warn_destination(struct warner *w, const struct override *o, enum tls_level inherited,
                              wall_ms now)
 {
@@ -101,6 +111,10 @@ static void warn_destination(struct warner *w, const struct override *o, enum tl
              "no effect on delivery: the level of this row needs no chain");
     if (o->fingerprint_count > 0 && level != LEVEL_FINGERPRINT)
         warn(w, GROUP_DESTINATION, "fingerprints", o, "no effect: write level = \"fingerprint\"");
+    if (trust && o->names.count == 0 && is_address(o))
+        warn(w, GROUP_DESTINATION, "match", o,
+             "no certificate names an address: mail is always deferred; add names, or pin "
+             "fingerprints");
     if (o->min_version != TLS_VERSION_UNSET && level == LEVEL_NONE)
         warn(w, GROUP_DESTINATION, "min_version", o, "no effect: level none uses no TLS");
 }

@@ -35,6 +35,17 @@ static uint8_t alert_for(enum reason why)
     return SSL_AD_BAD_CERTIFICATE;
 }
 
+/* Without a name that could be looked for, no certificate is the right one (C-CERT-01). */
+static void miss_name(struct judgement *j)
+{
+    j->name_ok = false;
+    if (j->reason != REASON_OK)
+        return;
+    j->reason = REASON_CERT_NAME_MISMATCH;
+    (void)snprintf(j->detail, sizeof(j->detail),
+                   "the host is an address and no certificate names one");
+}
+
 static void judge(struct tls_wire *w, const STACK_OF(CRYPTO_BUFFER) * sent)
 {
     size_t count = sk_CRYPTO_BUFFER_num(sent);
@@ -62,6 +73,8 @@ static void judge(struct tls_wire *w, const STACK_OF(CRYPTO_BUFFER) * sent)
     if (staple_length > 0)
         req.ocsp = slice_of(staple, staple_length);
     judge_chain(&req, &w->facts.judgement);
+    if (w->name_count == 0)
+        miss_name(&w->facts.judgement);
     w->facts.judged = true;
     free(chain);
 }
@@ -75,7 +88,7 @@ static enum reason refusal(const struct tls_wire *w)
         return w->facts.judged && j->pinned ? REASON_OK : REASON_CERT_FINGERPRINT;
     if (!tls_level_owes_trust(w->level))
         return REASON_OK;
-    if (!w->facts.judged || w->name_count == 0)
+    if (!w->facts.judged)
         return REASON_CERT_UNCHECKED;
     if (j->chain_ok && j->name_ok)
         return REASON_OK;

@@ -49,6 +49,16 @@ static const struct {
     {"longer than clients wait", NAME "timeouts: { recipient_budget = \"281s\"; };",
      "t.conf:2: timeouts.recipient_budget = \"281s\": Postfix and Exim stop waiting after 300 s: "
      "stay at 280s or less\n"},
+    {"no name to look for",
+     NAME "destinations = ( { match = \"a.example\"; level = \"none\"; route = { host = "
+          "\"10.0.0.5\"; }; }, { match = \"b.example\"; route = { host = \"10.0.0.5\"; }; },\n"
+          "{ match = \"[10.0.0.6]\"; level = \"secure\"; },\n{ match = \"c.example\"; route = { "
+          "host = \"10.0.0.5\"; }; names = [ \"mx.c.example\" ]; }, { match = \"d.example\"; "
+          "route = { host = \"mx.d.example\"; }; } );",
+     "t.conf:2: destinations[1].match = \"b.example\": no certificate names an address: mail is "
+     "always deferred; add names, or pin fingerprints\n"
+     "t.conf:3: destinations[2].match = \"[10.0.0.6]\": no certificate names an address: mail is "
+     "always deferred; add names, or pin fingerprints\n"},
     {"few recipients", NAME "limits: { recipients = 99; };",
      "t.conf:2: limits.recipients = 99: RFC 5321 4.5.3.1.8 asks for 100 at least\n"},
     {"short AUTH lines", NAME "limits: { auth_line = 4095; };",

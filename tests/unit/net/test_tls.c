@@ -100,7 +100,7 @@ static void levels(void **state)
         {LEVEL_VERIFY, GOOD, REASON_OK, true, false},
         {LEVEL_VERIFY, UNTRUSTED, REASON_CERT_INCOMPLETE_CHAIN, false, false},
         {LEVEL_VERIFY, MISNAMED, REASON_CERT_NAME_MISMATCH, false, false},
-        {LEVEL_VERIFY, NAMELESS, REASON_CERT_UNCHECKED, false, false},
+        {LEVEL_VERIFY, NAMELESS, REASON_CERT_NAME_MISMATCH, false, false},
         {LEVEL_VERIFY, TRUSTLESS, REASON_CERT_UNCHECKED, false, false},
         {LEVEL_SECURE, GOOD, REASON_OK, true, false},
         {LEVEL_SECURE, MISNAMED, REASON_CERT_NAME_MISMATCH, false, false},
