@@ -98,6 +98,13 @@ static void put_certificate(struct record *r, const struct attempt *a)
     put_nonempty(r, "anchor", j->anchor);
 }
 
+const char *attempt_tls_name(const struct attempt *a)
+{
+    if (a->handshake)
+        return a->tls->version != NULL ? a->tls->version : "";
+    return a->smtp != NULL && a->t_mail >= 0 ? "clear" : "";
+}
+
 static void put_negotiation(struct record *r, const struct attempt *a)
 {
     if (a->smtp != NULL) {
@@ -116,12 +123,9 @@ static void put_negotiation(struct record *r, const struct attempt *a)
     }
     if (a->downgraded)
         record_bool(r, "downgraded", true);
-    if (!a->handshake) {
-        if (a->smtp != NULL && a->t_mail >= 0)
-            record_cstr(r, "tls", "clear");
+    put_nonempty(r, "tls", attempt_tls_name(a));
+    if (!a->handshake)
         return;
-    }
-    put_nonempty(r, "tls", a->tls->version);
     put_nonempty(r, "cipher", a->tls->cipher);
     put_nonempty(r, "group", a->tls->group);
     put_nonempty(r, "sigalg", a->tls->signature);

@@ -40,6 +40,8 @@ struct attempt {
 
 void attempt_init(struct attempt *a);
 void attempt_clear(struct attempt *a);
+/* "TLSv1.3", or "clear" when MAIL went out without TLS; "" where it did not come so far. */
+const char *attempt_tls_name(const struct attempt *a);
 void attempt_log(struct log *log, const struct attempt *a);
 
 enum result_status {

@@ -26,7 +26,7 @@ void leg_note_host(struct leg *l)
     a = upstream_attempt(l->upstream);
     (void)snprintf(l->mx, sizeof(l->mx), "%s", a->host->name);
     (void)addr_text(&a->addr, l->address);
-    (void)snprintf(l->tls, sizeof(l->tls), "%s", upstream_tls_name(l->upstream));
+    (void)snprintf(l->tls, sizeof(l->tls), "%s", attempt_tls_name(a));
     (void)snprintf(l->demand, sizeof(l->demand), "%s", tls_level_name(a->host->demand.level));
 }
 
@@ -116,7 +116,8 @@ void leg_die_of_reason(struct leg *l, enum reason why, const char *detail)
  * trouble, not the mail's: temporary (C-TLS-11). */
 static enum reason refusal_reason(struct leg *l, const struct reply *reply)
 {
-    bool clear = strcmp(upstream_tls_name(l->upstream), "clear") == 0;
+    /* Not the stream's word: one that a reset has ended is under TLS no more. */
+    bool clear = !upstream_attempt(l->upstream)->tls->reached.tls;
 
     if (reply->origin == REPLY_FROM_US)
         return REASON_SIZE_EXCEEDED;

@@ -295,12 +295,6 @@ enum stage upstream_stage(const struct upstream *u)
     return u->connected == 0 ? STAGE_CONNECT : outbound_stage(u->out);
 }
 
-const char *upstream_tls_name(const struct upstream *u)
-{
-    /* Not the stream's word: one that a reset has ended is under TLS no more. */
-    return u->tls.reached.tls && u->tls.version != NULL ? u->tls.version : "clear";
-}
-
 /* The record is made while everything it lends is still there. */
 static void leave(struct upstream *u)
 {

@@ -62,8 +62,7 @@ void upstream_budget(struct upstream *u, mono_ms deadline);
 
 /* The facts so far; the owner may set stage, reason, outcome, detail and reply before it leaves. */
 struct attempt *upstream_attempt(struct upstream *u);
-enum stage upstream_stage(const struct upstream *u);     /* where it stands now */
-const char *upstream_tls_name(const struct upstream *u); /* "TLSv1.3" or "clear" */
+enum stage upstream_stage(const struct upstream *u); /* where it stands now */
 
 /* Log the attempt, say QUIT and close in the background.  The envelope and destination are not used
  * after. */
