@@ -19,7 +19,7 @@ class NotUnderstood(Exception):
 def _steps(answer):
     """What the server does, in the words of the table, as steps of play-session."""
     text = re.sub(r"\s*\([^)]*\)", "", answer).strip()
-    if re.fullmatch(r"(connection )?(dropped|closed|lost)", text):
+    if answer.strip() == "(close)" or re.fullmatch(r"(connection )?(dropped|closed|lost)", text):
         return [{"close": True}]
     if re.fullmatch(r"(connection )?reset", text):
         return [{"reset": True}]
