@@ -15,6 +15,7 @@
 #include "proxy/relay/listeners.h"
 #include "proxy/relay/notify.h"
 #include "proxy/relay/privileges.h"
+#include "proxy/relay/sinks.h"
 #include "proxy/relay/snapshot.h"
 #include "proxy/relay/worker.h"
 #include "proxy/store/log.h"
@@ -151,35 +152,6 @@ static void on_probe_due(void *owner)
 
 /* ---- the parts ---- */
 
-static struct log_sink *sinks_of(const struct settings *set)
-{
-    struct log_sink *sinks = mem_array(set->log.sink_count + 1, sizeof(*sinks));
-
-    for (size_t i = 0; i < set->log.sink_count; i++) {
-        const struct log_sink_settings *s = &set->log.sinks[i];
-        enum log_format format = s->format != LOG_AUTO ? s->format : set->log.format;
-
-        sinks[i].kind = s->kind == LOG_FILE     ? LOG_TO_FILE
-                        : s->kind == LOG_SYSLOG ? LOG_TO_SYSLOG
-                                                : LOG_TO_STDERR;
-        sinks[i].form = format == LOG_JSON   ? LOG_FORM_JSON
-                        : format == LOG_TEXT ? LOG_FORM_TEXT
-                                             : LOG_FORM_AUTO;
-        sinks[i].path = s->path;
-        sinks[i].ident = set->log.syslog_ident;
-    }
-    return sinks;
-}
-
-static struct log *open_log(const struct settings *set, struct buf *errors)
-{
-    struct log_sink *sinks = sinks_of(set);
-    struct log *log = log_new(sinks, set->log.sink_count, errors);
-
-    free(sinks);
-    return log;
-}
-
 static unsigned worker_count(const struct settings *set)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -224,15 +196,6 @@ static void warn_unchangeable(struct daemon *d, const struct settings *fresh)
     buf_clear(&note);
 }
 
-static bool reload_log(struct daemon *d, const struct settings *set, struct buf *error)
-{
-    struct log_sink *sinks = sinks_of(set);
-    bool ok = log_configure(d->log, sinks, set->log.sink_count, error);
-
-    free(sinks);
-    return ok;
-}
-
 /* Everything that can fail, before anything changes. */
 static bool reload_all(struct daemon *d, struct buf *error)
 {
@@ -249,7 +212,7 @@ static bool reload_all(struct daemon *d, struct buf *error)
         return false;
     }
     snap = snapshot_new(settings_hold(fresh), l.own, l.count, error);
-    if (snap == NULL || !reload_log(d, fresh, error)) {
+    if (snap == NULL || !sinks_configure(d->log, fresh, error)) {
         snapshot_drop(&snap);
         listeners_clear(&l);
         settings_drop(&fresh);
@@ -445,7 +408,7 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
         (void)buf_add(error, buf_slice(note));
         return DAEMON_SYSTEM;
     }
-    d->log = open_log(d->settings, error);
+    d->log = sinks_open(d->settings, error);
     if (d->log == NULL)
         return DAEMON_BAD_CONFIG;
     d->shared.log = d->log;

@@ -29,6 +29,7 @@ struct log_sink {
     enum log_form form;
     const char *path;  /* LOG_TO_FILE: the file; LOG_TO_SYSLOG: the socket, NULL: /dev/log */
     const char *ident; /* LOG_TO_SYSLOG */
+    char *place;       /* the head of an error about it; NULL: "log sink PATH" */
 };
 
 struct log;

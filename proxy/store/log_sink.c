@@ -72,7 +72,13 @@ bool sink_open(struct sink *s, const struct log_sink *from, struct buf *errors)
     buf_init(&s->writing, LOG_QUEUE_MAX + WRITE_MAX);
     s->fd = s->kind == LOG_TO_FILE && s->path == NULL ? -1 : open_fd(s);
     if (s->fd < 0) {
-        (void)buf_addf(errors, "log sink %s cannot be opened: %s\n", sink_name(s), strerror(errno));
+        const char *why = strerror(errno);
+
+        if (from->place != NULL)
+            (void)buf_addf(errors, "%scannot be opened: %s: let the user of tlsmend write there\n",
+                           from->place, why);
+        else
+            (void)buf_addf(errors, "log sink %s cannot be opened: %s\n", sink_name(s), why);
         sink_clear(s);
         return false;
     }

@@ -60,6 +60,16 @@ def test_exit_code_where_a_file_is_missing(scene, lab, settings, said):
     assert done.returncode == CONFIG and said in done.stderr
 
 
+def test_a_log_file_that_cannot_be_opened(scene, lab):
+    """Only the user that tlsmend becomes can tell: the error has the place, as those of `check` have."""
+    path = "/proc/version"
+    daemon = prepared(lab, log={"sinks": [{"kind": "stderr"}, {"kind": "file", "path": path}]}, user="nobody")
+    done = run_once(scene, daemon)
+    assert done.returncode == CONFIG
+    assert re.fullmatch(rf'{daemon.config_path}:\d+: log\.sinks\[1\]\.path = "{path}": cannot be opened: '
+                        "Permission denied: let the user of tlsmend write there\n", done.stderr), done.stderr
+
+
 def test_exit_code_where_the_port_is_taken(scene, lab):
     with contextlib.closing(scene.net.client.listen("127.0.0.1", 2599)):
         done = run_once(scene, prepared(lab, listeners=[listener(port=2599)]))
