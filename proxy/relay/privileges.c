@@ -10,13 +10,19 @@
 #include <unistd.h>
 
 #define FALLBACK_USER "nobody"
+/* The administrator says so, and is told what it means. */
+#define NOTE_ROOT "user: tlsmend stays root, which it has no need of: name a user without rights\n"
 
 bool privileges_drop(const char *user, bool chosen, struct buf *note)
 {
     const struct passwd *pw;
 
-    if (geteuid() != 0 || user[0] == '\0')
+    if (geteuid() != 0)
         return true;
+    if (user[0] == '\0') {
+        (void)buf_addf(note, NOTE_ROOT);
+        return true;
+    }
     pw = getpwnam(user);
     if (pw == NULL && !chosen) {
         (void)buf_addf(note,
@@ -33,8 +39,10 @@ bool privileges_drop(const char *user, bool chosen, struct buf *note)
                        user, user);
         return false;
     }
-    if (pw->pw_uid == 0)
-        return true; /* the administrator says root */
+    if (pw->pw_uid == 0) {
+        (void)buf_addf(note, NOTE_ROOT);
+        return true;
+    }
     if (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 ||
         setuid(pw->pw_uid) != 0) {
         (void)buf_addf(note, "cannot become user \"%s\": %s\n", user, strerror(errno));

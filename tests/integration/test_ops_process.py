@@ -181,6 +181,13 @@ def test_privileges_are_dropped(scene, lab):
     assert "Permission denied" in hup(daemon, "reload-failed")[0]["detail"]
 
 
+@pytest.mark.parametrize("user", ["", "root"])
+def test_staying_root_is_said(scene, user):
+    daemon = scene.tlsmend(user=user)
+    daemon.wait_records("warning", detail="user: tlsmend stays root, which it has no need of: "
+                                          "name a user without rights")
+
+
 def test_sd_notify(scene, lab, monkeypatch):
     path = lab.new_directory("notify.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
