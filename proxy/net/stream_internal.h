@@ -4,7 +4,7 @@
  *      stream_internal - the inside of a stream, shared by stream.c (life and calls) and stream_io.c (bytes)
  *
  * DESCRIPTION
- *      All work is done in stream_work(), which the loop calls when the stack is empty: the calls of the
+ *      All work is done in work(), which the loop calls when the stack is empty: the calls of the
  *      owner and the events of the socket only change the state and queue it.  So bytes written
  *      in several calls leave together, and no event is ever delivered inside a call.
  */
