@@ -100,7 +100,7 @@ class Tree:
 
     def run(self, argv, check=True, **options):
         """A command beside the running main process: what an administrator would type."""
-        done = subprocess.run(["nsenter", f"--target={self.process.pid}", "--mount", "--net", "--root", *argv],
+        done = subprocess.run(["nsenter", f"--target={self.process.pid}", "--mount", "--net", "--root", "--wd=/", *argv],
                               check=False, timeout=30, capture_output=True, text=True, **options)
         if check and done.returncode != 0:
             raise AssertionError(f"{argv}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
