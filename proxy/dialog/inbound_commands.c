@@ -151,9 +151,11 @@ static enum inbound_event cmd_mail(struct inbound *in, struct slice args, struct
 static enum inbound_event cmd_rcpt(struct inbound *in, struct slice args, struct inbound_what *what)
 {
     struct command_error e = command_rcpt(args, &what->mailbox);
+    unsigned unanswered = in->recipients - in->accepted;
 
+    /* As if all that wait were refused: the answer must not hang on when theirs come. */
     if (e.code == 0 && in->recipients < in->params.recipients_max &&
-        in->refused < in->params.recipients_max) {
+        in->refused + unanswered < in->params.recipients_max) {
         if (in->slot_count == INBOUND_RCPT_AHEAD)
             return INBOUND_WAIT;
         in->recipients++;
