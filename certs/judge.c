@@ -158,10 +158,30 @@ static void name_finding(struct judging *g, const struct judgement *out)
     buf_clear(&text);
 }
 
+static bool try_host(void *arg, struct slice name)
+{
+    struct name_search *n = arg;
+
+    if (cert_name_match(name, n->req->host))
+        n->found = name;
+    return n->found.p == NULL;
+}
+
+static bool bears_host(const struct judging *g)
+{
+    struct name_search n = {.req = g->req, .found = SLICE_NONE};
+
+    if (g->req->host.n == 0 || g->certs[0]->broken != NULL)
+        return false;
+    cert_each_name(g->certs[0], try_host, &n);
+    return n.found.p != NULL;
+}
+
 static void check_names(struct judging *g, struct judgement *out)
 {
     struct name_search n = {.req = g->req, .found = SLICE_NONE};
 
+    out->host_ok = bears_host(g);
     out->name_ok = g->req->name_count == 0;
     if (out->name_ok)
         return;

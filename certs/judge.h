@@ -45,6 +45,8 @@ struct judge_request {
     const struct slice *names; /* reference names, any may match; ".name": any name below.
                                        None: names are not checked (name_ok stays true) */
     size_t name_count;
+    struct slice
+        host; /* a further reference name with an answer of its own (host_ok); absent: none */
     const struct fingerprint *fingerprints;
     size_t fingerprint_count;
     struct slice ocsp;     /* stapled response, absent if none */
@@ -62,6 +64,7 @@ struct judgement {
     enum reason also[4];
     size_t also_count;
     bool chain_ok, name_ok;
+    bool host_ok;           /* the leaf bears request.host; false where none was asked for */
     bool pinned;            /* a fingerprint matches the leaf or its key */
     char matched_name[256]; /* the certificate's name that matched */
     enum ocsp_status ocsp;

@@ -30,7 +30,7 @@ struct outbound *outbound_new(const struct outbound_params *p)
     struct outbound *o = mem_zalloc(sizeof(*o));
 
     /* Clear text is a rung of the ladder only at `may` (C-TLS-06); `none` never asks anyway. */
-    INVARIANT(!p->plaintext || p->demand->level == LEVEL_MAY);
+    INVARIANT(!p->plaintext || p->demand->needs == 0);
     o->helo_name = mem_strdup(p->helo_name);
     o->demand = p->demand;
     o->plaintext = p->plaintext;

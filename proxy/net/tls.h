@@ -8,14 +8,18 @@
  *      key share where the library has it.  SNI is a host name, never an address (C-TLS-07); no client
  *      certificate (C-TLS-12).  The chain is judged by certs/judge inside the handshake: at levels
  *      that owe trust a bad one ends it with the fitting alert; below, the judgement is only kept
- *      (computed always).  Library errors and alerts become reasons with names (C-TLS-10).
+ *      (computed always).  The same holds for TLSA records.  The rungs of the ladder (C-TLS-06): FULL; COMPACT,
+ *      the smallest hello that a modern peer answers (one group, few suites and signatures, no optional extension);
+ *      TLS12, the compact hello without TLS 1.3.  Library errors and alerts become reasons with names (C-TLS-10).
  *      A tls_context is constant and shared by threads with counted holds.
  */
 #ifndef TLSMEND_NET_TLS_H
 #define TLSMEND_NET_TLS_H
 
+#include "certs/dane.h"
 #include "certs/judge.h"
 #include "proxy/policy/demand.h"
+#include "proxy/policy/ladder.h"
 #include "proxy/policy/reason.h"
 
 struct tls_context;
@@ -32,7 +36,13 @@ struct tls_request { /* copied by stream_start_tls() */
     size_t name_count;
     const struct fingerprint *fingerprints;
     size_t fingerprint_count;
-    enum tls_level level; /* decides whether a bad judgement ends the handshake */
+    struct slice host; /* the MX host's own name, for NEED_HOST; absent: it is not looked for */
+    const struct tlsa_record *tlsa; /* the records of the host; none: no DANE */
+    size_t tlsa_count;
+    const struct slice *dane_names; /* reference names for usage 2 */
+    size_t dane_name_count;
+    unsigned needs; /* of enum demand_need: decides whether a bad judgement ends the handshake */
+    enum tls_rung rung; /* FULL, COMPACT, TLS12 */
     int min_rsa_bits;
 };
 
@@ -45,6 +55,8 @@ struct tls_facts {
     struct tls_reached reached; /* for outbound_tls_up() */
     bool judged;                /* a chain came and was judged */
     struct judgement judgement; /* owned by the stream */
+    bool dane_judged;           /* there were records, and they were compared */
+    struct dane_judgement dane;
 };
 
 #endif

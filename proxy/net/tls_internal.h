@@ -40,7 +40,8 @@ struct tls_wire {
     bool done;              /* the handshake is complete */
     bool said_bye;
 
-    enum tls_level level; /* the request, copied */
+    unsigned needs; /* the request, copied */
+    struct slice host;
     enum tls_version min_version;
     struct trust_store *trust;
     struct slice *names;
@@ -75,7 +76,9 @@ void tls_wire_fail(struct tls_wire *w, enum reason why, const char *detail);
 /* tls_wire.c: for BIO_METHOD */
 bool tls_wire_bio_method(struct tls_context *c);
 
-/* tls_verify.c: SSL_CTX_set_custom_verify() */
+/* tls_verify.c: what the certificates give */
+void tls_verify_reached(const struct tls_wire *w, struct tls_reached *out);
+/* SSL_CTX_set_custom_verify() */
 enum ssl_verify_result_t tls_verify(SSL *ssl, uint8_t *alert);
 /* SSL_CTX_set_cert_cb(): the server asked for a certificate of ours; it gets none (C-TLS-12). */
 int tls_on_certificate_request(SSL *ssl, void *arg);

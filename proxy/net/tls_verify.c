@@ -58,6 +58,7 @@ static void judge(struct tls_wire *w, const STACK_OF(CRYPTO_BUFFER) * sent)
         .chain_count = count,
         .names = w->names,
         .name_count = w->name_count,
+        .host = w->host,
         .fingerprints = w->fingerprints,
         .fingerprint_count = w->fingerprint_count,
         .now = loop_wall(),
@@ -79,20 +80,32 @@ static void judge(struct tls_wire *w, const STACK_OF(CRYPTO_BUFFER) * sent)
     free(chain);
 }
 
-/* OK, or why this level cannot live with these certificates. */
-static enum reason refusal(const struct tls_wire *w)
+/* What the certificates give; TLS itself is nearly there. */
+void tls_verify_reached(const struct tls_wire *w, struct tls_reached *out)
 {
     const struct judgement *j = &w->facts.judgement;
 
-    if (w->level == LEVEL_FINGERPRINT)
-        return w->facts.judged && j->pinned ? REASON_OK : REASON_CERT_FINGERPRINT;
-    if (!tls_level_owes_trust(w->level))
-        return REASON_OK;
-    if (!w->facts.judged)
-        return REASON_CERT_UNCHECKED;
-    if (j->chain_ok && j->name_ok)
-        return REASON_OK;
-    return j->reason != REASON_OK ? j->reason : REASON_CERT_UNCHECKED;
+    *out = (struct tls_reached){
+        .tls = true,
+        .chain = w->facts.judged && j->chain_ok,
+        .name = w->facts.judged && w->name_count > 0 && j->name_ok,
+        .host = w->facts.judged && j->host_ok,
+        .pinned = w->facts.judged && j->pinned,
+        .tlsa = w->facts.dane_judged && w->facts.dane.reason == REASON_OK,
+    };
+}
+
+/* OK, or why these needs cannot live with these certificates. */
+static enum reason refusal(const struct tls_wire *w)
+{
+    struct tls_reached got;
+    struct demand_seen seen = {.got = &got,
+                               .judged = w->facts.judged,
+                               .pkix = w->facts.judgement.reason,
+                               .dane = w->facts.dane.reason};
+
+    tls_verify_reached(w, &got);
+    return demand_refusal(w->needs & ~(unsigned)NEED_REQUIRETLS, &seen);
 }
 
 enum ssl_verify_result_t tls_verify(SSL *ssl, uint8_t *alert)

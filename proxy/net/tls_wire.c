@@ -67,7 +67,8 @@ bool tls_wire_bio_method(struct tls_context *c)
 
 static void copy_request(struct tls_wire *w, const struct tls_request *req)
 {
-    w->level = req->level;
+    w->needs = req->needs;
+    w->host = slice_of(slice_dup(req->host), req->host.n);
     w->min_version = req->min_version;
     w->min_rsa_bits = req->min_rsa_bits;
     if (req->trust != NULL)
@@ -109,7 +110,7 @@ static bool open_ssl(struct tls_wire *w, const struct tls_request *req)
     BIO_set_data(bio, w);
     SSL_set_bio(w->ssl, bio, bio); /* takes it over, once for both */
     SSL_set_connect_state(w->ssl);
-    tls_compat_key_usage(w->ssl, tls_level_owes_trust(w->level));
+    tls_compat_key_usage(w->ssl, (w->needs & NEED_CHAIN) != 0);
     SSL_set_shed_handshake_config(w->ssl, 1);
     return true;
 }
@@ -151,6 +152,7 @@ void tls_wire_free(struct tls_wire **wire)
     for (size_t i = 0; i < w->name_count; i++)
         free((char *)w->names[i].p);
     free(w->names);
+    free((char *)w->host.p);
     free(w->fingerprints);
     tls_context_drop(&w->context);
     w->magic = 0;
@@ -238,12 +240,7 @@ enum tls_step tls_wire_handshake(struct tls_wire *w)
         learn(w);
         w->done = true;
         w->facts.reason = REASON_OK;
-        w->facts.reached = (struct tls_reached){
-            .tls = true,
-            .trusted = w->facts.judged && w->name_count > 0 && w->facts.judgement.chain_ok &&
-                       w->facts.judgement.name_ok,
-            .pinned = w->facts.judged && w->facts.judgement.pinned,
-        };
+        tls_verify_reached(w, &w->facts.reached);
         return TLS_DONE;
     }
     switch (SSL_get_error(w->ssl, r)) {

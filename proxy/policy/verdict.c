@@ -26,7 +26,7 @@
 
 /* Bit sets of levels. */
 #define LV(id) (1u << LEVEL_##id)
-#define LV_OWES (LV(ENCRYPT) | LV(VERIFY) | LV(SECURE) | LV(FINGERPRINT))
+#define LV_OWES (LV(ENCRYPT) | LV(VERIFY) | LV(SECURE) | LV(FINGERPRINT) | LV(DANE) | LV(DANE_ONLY))
 #define LV_ANY ((1u << LEVEL_COUNT) - 1)
 
 /* Bit set: how many recipients of the transaction an MX has accepted already. */

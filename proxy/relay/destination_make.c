@@ -36,9 +36,20 @@ enum reason reason_of_dns(enum dns_status s)
 
 void destination_demands(struct destination *d, wall_ms now)
 {
-    for (size_t i = 0; i < d->host_count; i++)
-        demand_decide(snapshot_demand(d->snapshot), slice_str(d->domain), d->is_literal,
-                      slice_str(d->hosts[i].name), now, &d->hosts[i].demand);
+    for (size_t i = 0; i < d->host_count; i++) {
+        struct demand_facts f = {
+            .domain = slice_str(d->domain),
+            .is_literal = d->is_literal,
+            .is_route = d->is_route,
+            .mx_host = slice_str(d->hosts[i].name),
+            .mx_secure = d->hosts[i].mx_secure,
+            .dane = DANE_OFF,
+            .sts_id = "",
+            .now = now,
+        };
+
+        demand_decide(snapshot_demand(d->snapshot), &f, &d->hosts[i].demand);
+    }
 }
 
 static void host_accept(const struct destination *d, struct destination_host *h,

@@ -98,7 +98,8 @@ void upstream_start_tls(struct upstream *u)
         .min_version = d->min_version,
         .trust = snapshot_trust(u->snapshot, d->override),
         .names = names,
-        .level = d->level,
+        .host = slice_str(u->host->name),
+        .needs = d->needs,
         .min_rsa_bits = settings_of(u)->tls.min_rsa_bits,
     };
     struct addr ignored;

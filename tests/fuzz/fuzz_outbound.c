@@ -115,8 +115,12 @@ static void act(struct side *s, unsigned char choice)
     }
     switch (outbound_phase(s->o)) {
     case OUTBOUND_PHASE_HANDSHAKE:
-        s->reached = (struct tls_reached){
-            .tls = true, .trusted = (choice & 1) != 0, .pinned = (choice & 2) != 0};
+        s->reached = (struct tls_reached){.tls = true,
+                                          .chain = (choice & 1) != 0,
+                                          .name = (choice & 4) != 0,
+                                          .host = (choice & 8) != 0,
+                                          .pinned = (choice & 2) != 0,
+                                          .tlsa = (choice & 16) != 0};
         outbound_tls_up(s->o, &s->reached);
         break;
     case OUTBOUND_PHASE_READY:
@@ -153,6 +157,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct demand demand = {.level = size > 0 ? data[0] % LEVEL_COUNT : 0};
+
+    demand.needs = tls_level_needs(demand.level);
     struct outbound_params params = {
         .helo_name = "relay.example",
         .demand = &demand,

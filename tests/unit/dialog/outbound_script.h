@@ -193,7 +193,9 @@ static inline void script_act(struct player *p, struct slice line)
     } else if (slice_eq(word, SLICE("quit"))) {
         outbound_quit(p->o);
     } else if (slice_eq(word, SLICE("tls"))) {
-        struct tls_reached got = {.tls = true, .trusted = slice_eq(arg, SLICE("trusted"))};
+        struct tls_reached got = {.tls = true,
+                                  .chain = slice_eq(arg, SLICE("trusted")),
+                                  .name = slice_eq(arg, SLICE("trusted"))};
 
         outbound_tls_up(p->o, &got);
     } else if (slice_eq(word, SLICE("lost"))) {
@@ -266,7 +268,7 @@ static inline void script_step(struct player *p, struct slice line)
 /* Plays the script once; returns the length of the longest segment. */
 static inline size_t script_play(const struct script *s, size_t cut)
 {
-    struct demand demand = {.level = s->level, .policy_id = ""};
+    struct demand demand = {.level = s->level, .needs = tls_level_needs(s->level), .policy_id = ""};
     struct outbound_params params = {
         .helo_name = "relay.example", .demand = &demand, .plaintext = s->plaintext};
     struct player p = {.script = s, .o = outbound_new(&params), .cut = cut};

@@ -47,7 +47,7 @@ static void both_versions(void **state)
         assert_string_equal(s.ear.facts->group, "X25519");
         assert_memory_equal(s.ear.facts->signature, "ecdsa", 5);
         assert_true(s.ear.facts->judged);
-        assert_true(s.ear.facts->reached.tls && s.ear.facts->reached.trusted);
+        assert_true(s.ear.facts->reached.tls && s.ear.facts->reached.name);
         assert_false(s.ear.facts->reached.pinned);
         assert_false(s.ear.facts->resumed);
         assert_true(stream_is_tls(s.ear.stream));
@@ -116,7 +116,7 @@ static void levels(void **state)
         struct shake s;
 
         shake_init(&s, greet);
-        s.req.level = cases[i].level;
+        s.req.needs = tls_level_needs(cases[i].level);
         (void)SHA256((const uint8_t *)peer_leaf.p, peer_leaf.n, pin.digest);
         switch (cases[i].flaw) {
         case GOOD:
@@ -147,7 +147,7 @@ static void levels(void **state)
             print_message("case %zu\n", i);
         expect(&s, cases[i].want);
         assert_int_equal(s.ear.facts->reached.tls, cases[i].want == REASON_OK);
-        assert_int_equal(s.ear.facts->reached.trusted, cases[i].trusted);
+        assert_int_equal(s.ear.facts->reached.name, cases[i].trusted);
         assert_int_equal(s.ear.facts->reached.pinned, cases[i].pinned);
         /* The judgement is kept, whatever the level makes of it. */
         assert_int_equal(s.ear.facts->judged, cases[i].flaw != TRUSTLESS);
@@ -422,7 +422,7 @@ static void too_many_certificates(void **state)
 
         big = make_cert(&fat);
         shake_init(&s, greet);
-        s.req.level = cases[i].level;
+        s.req.needs = tls_level_needs(cases[i].level);
         s.peer.chain[s.peer.chain_count++] = peer_leaf;
         while (s.peer.chain_count < cases[i].count && sent < CHAIN_BYTES_MAX + 500) {
             s.peer.chain[s.peer.chain_count++] = big;
@@ -444,7 +444,7 @@ static void a_staple_reaches_the_judge(void **state)
     (void)state;
     shake_init(&s, greet);
     s.peer.staple = SLICE("no OCSP response");
-    s.req.level = LEVEL_ENCRYPT;
+    s.req.needs = tls_level_needs(LEVEL_ENCRYPT);
     shake_run(&s);
     assert_int_not_equal(s.ear.facts->judgement.ocsp, OCSP_NONE);
     shake_end(&s);

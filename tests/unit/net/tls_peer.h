@@ -223,7 +223,7 @@ static inline void shake_init(struct shake *s, peer_script *script)
                                   .trust = peer_trust(peer_root),
                                   .names = &s->name,
                                   .name_count = 1,
-                                  .level = LEVEL_VERIFY,
+                                  .needs = tls_level_needs(LEVEL_VERIFY),
                                   .min_rsa_bits = 2048};
 }
 

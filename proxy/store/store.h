@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      store - what must last: the SQLite database and the thread that writes it
+ *
+ * DESCRIPTION
+ *      One database file, one thread.  What is read in the way of a mail lies in memory (policies.h, rungs.h),
+ *      loaded whole when the store opens; changes are queued and written at once by the thread, in
+ *      batches, in WAL mode: what was written survives kill -9.  A file that cannot be opened, is locked, is
+ *      from a newer version or is damaged never stops mail: the store then works from memory alone, says so loudly (event
+ *      record "store"), and tries again every minute.  A damaged file is put aside as
+ *      NAME.damaged-<time> and a new one made.  A disk that is full: the same, and the changes kept in memory are
+ *      written when there is room.
+ *      Opened after privileges were dropped.
+ */
+#ifndef TLSMEND_STORE_STORE_H
+#define TLSMEND_STORE_STORE_H
+
+#include "proxy/base/buf.h"
+#include "proxy/store/log.h"
+#include "proxy/store/policies.h"
+#include "proxy/store/rungs.h"
+
+struct store;
+
+struct store_params {
+    const char *path; /* "": memory only, silently */
+    struct log *log;  /* records "store"; NULL: none (tools) */
+    size_t policies_max, rungs_max;
+    bool
+        read_only; /* for tools beside a running daemon: no thread, nothing is written, no file is made */
+};
+
+/* Never NULL: at the worst it works from memory; *warning (NULL: not wanted) then has one line that names path, trouble and mend. */
+struct store *store_open(const struct store_params *p, struct buf *warning);
+/* Writes what waits (at most 2 s), ends the thread. */
+void store_close(struct store **s);
+bool store_lasting(const struct store *s); /* on disk, and the last write was good; any thread */
+struct policies *store_policies(struct store *s);
+struct rungs *store_rungs(struct store *s);
+
+#endif
