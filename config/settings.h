@@ -31,7 +31,9 @@ struct listener_settings {
     size_t allow_count;
     enum bare_newlines bare_newlines;
     enum client_profile client_profile;
-    char *origin; /* "file:line" */
+    enum observe observe; /* UNSET: as tls.observe says */
+    bool requiretls;      /* REQUIRETLS (RFC 8689) is offered to clients */
+    char *origin;         /* "file:line" */
 };
 
 struct log_sink_settings {
@@ -61,6 +63,10 @@ struct settings {
         int64_t trust_check; /* ms between two looks at the files */
         struct string_list crl_files;
         int min_rsa_bits;
+        enum observe observe; /* never UNSET */
+        bool half_dane;       /* as in struct demand_config */
+        int64_t ladder_ttl;   /* ms that a lower rung is remembered for an address */
+        int ladder_addresses; /* so many are remembered */
     } tls;
 
     struct override *destinations;
@@ -72,15 +78,29 @@ struct settings {
         bool system; /* forward empty: the servers of /etc/resolv.conf, else from the root */
         struct dns_stub_settings *stubs;
         size_t stub_count;
-        char *trust_anchor; /* "" : no DNSSEC validation */
+        char *trust_anchor;  /* "" : no DNSSEC validation */
+        bool require_dnssec; /* validate whatever the resolvers strip */
         bool allow_private_mx;
         int64_t timeout;  /* ms for one question */
         int addresses;    /* tried per recipient, C-MX-01 */
         uint16_t mx_port; /* 25 */
     } resolver;
 
+    struct {
+        bool enabled;
+        int64_t timeout; /* ms for one whole fetch (RFC 8461 3.3) */
+        int64_t refresh; /* ms between two looks at a kept policy, without mail */
+        int fetches;     /* at one time, in all */
+        int policies;    /* kept */
+    } mta_sts;
+
+    struct {
+        char *path; /* "" : nothing outlives the process */
+    } store;
+
     struct { /* all in milliseconds */
         int64_t recipient_budget, connect, greeting, ehlo, starttls, handshake, data, block, final;
+        int64_t rung; /* of a handshake, while a lower rung is still to be tried */
         int64_t quit, client_idle, shutdown_grace;
     } timeouts;
 
@@ -116,8 +136,8 @@ void settings_print(const struct settings *s, struct buf *out);
 /* "file:line: key = value: ", the head of an error that only the use of a value shows.  `key` as
  * settings_print() writes it, such as "destinations[0].ca_file". */
 void settings_cite(const struct settings *s, const char *key, struct buf *out);
-/* Things that are allowed but deserve a loud word (weak levels, expired overrides, missing anchor).
- */
+/* Things that are allowed but deserve a loud word (weak levels, observing, expired overrides,
+ * missing anchor). */
 void settings_warnings(const struct settings *s, wall_ms now, struct buf *out);
 
 /* The table, for documents and lint: calls each() for every row. */

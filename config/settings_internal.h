@@ -27,6 +27,8 @@ enum setting_group_id {
     GROUP_ROUTE,
     GROUP_RESOLVER,
     GROUP_STUB,
+    GROUP_MTA_STS,
+    GROUP_STORE,
     GROUP_TIMEOUTS,
     GROUP_LIMITS,
     GROUP_LOG,
@@ -52,7 +54,7 @@ struct setting_group {
 };
 
 struct setting_word {
-    const char *name;
+    const char *name; /* of several for one value the first is printed */
     int value;
 };
 
@@ -89,7 +91,7 @@ extern const size_t setting_row_count;
 
 extern const struct setting_type setting_type_text, setting_type_host_name, setting_type_path,
     setting_type_bool, setting_type_integer, setting_type_port, setting_type_duration,
-    setting_type_size, setting_type_word, setting_type_date;
+    setting_type_size, setting_type_word, setting_type_observe, setting_type_date;
 extern const struct setting_type setting_type_addresses, setting_type_networks,
     setting_type_strings, setting_type_paths, setting_type_fingerprints, setting_type_server;
 
@@ -130,6 +132,7 @@ struct loader {
 };
 
 #define PRESET_TRUST_ANCHOR "/usr/share/dns/root.key"
+#define PRESET_STORE "/var/lib/tlsmend/tlsmend.db"
 
 #define ERRORS_SHOWN 50 /* further ones are only counted */
 

@@ -19,7 +19,10 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 
-_Static_assert(sizeof(enum tls_level) == sizeof(int), "words are stored as int");
+#define DAY (24 * HOUR)
+
+_Static_assert(sizeof(enum tls_level) == sizeof(int) && sizeof(enum observe) == sizeof(int),
+               "words are stored as int");
 
 const struct setting_group setting_groups[GROUP_COUNT] = {
     [GROUP_TOP] = {.path = ""},
@@ -51,6 +54,8 @@ const struct setting_group setting_groups[GROUP_COUNT] = {
                     .items_at = TOP(resolver.stubs),
                     .count_at = TOP(resolver.stub_count),
                     .item_size = sizeof(struct dns_stub_settings)},
+    [GROUP_MTA_STS] = {.path = "mta_sts", .name = "mta_sts"},
+    [GROUP_STORE] = {.path = "store", .name = "store"},
     [GROUP_TIMEOUTS] = {.path = "timeouts", .name = "timeouts"},
     [GROUP_LIMITS] = {.path = "limits", .name = "limits"},
     [GROUP_LOG] = {.path = "log", .name = "log"},
@@ -77,11 +82,22 @@ static const struct setting_word level_words[] = {{"none", LEVEL_NONE},
                                                   {"verify", LEVEL_VERIFY},
                                                   {"secure", LEVEL_SECURE},
                                                   {"fingerprint", LEVEL_FINGERPRINT},
+                                                  {"dane", LEVEL_DANE},
+                                                  {"dane-only", LEVEL_DANE_ONLY},
                                                   {NULL, 0}};
 /* fingerprint needs pins, which only a destination has */
 static const struct setting_word default_level_words[] = {
+    {"none", LEVEL_NONE},           {"may", LEVEL_MAY},
+    {"encrypt", LEVEL_ENCRYPT},     {"verify", LEVEL_VERIFY},
+    {"secure", LEVEL_SECURE},       {"dane", LEVEL_DANE},
+    {"dane-only", LEVEL_DANE_ONLY}, {NULL, 0}};
+/* and TLSA records need a name, which a literal has not */
+static const struct setting_word literal_level_words[] = {
     {"none", LEVEL_NONE},     {"may", LEVEL_MAY},       {"encrypt", LEVEL_ENCRYPT},
     {"verify", LEVEL_VERIFY}, {"secure", LEVEL_SECURE}, {NULL, 0}};
+static const struct setting_word observe_words[] = {{"false", OBSERVE_OFF}, {"off", OBSERVE_OFF},
+                                                    {"true", OBSERVE_ON},   {"on", OBSERVE_ON},
+                                                    {"all", OBSERVE_ALL},   {NULL, 0}};
 static const struct setting_word version_words[] = {
     {"1.2", TLS_VERSION_1_2}, {"1.3", TLS_VERSION_1_3}, {NULL, 0}};
 static const struct setting_word format_words[] = {
@@ -123,12 +139,17 @@ const struct setting_row setting_rows[] = {
      .at = LISTENER(client_profile), .words = profile_words, .preset = "\"default\"",
      .help =
          "sendmail: a temporary failure at the final dot is said as 452, as Sendmail needs it."},
+    {GROUP(LISTENER), .key = "observe", .type = &setting_type_observe, .at = LISTENER(observe),
+     .words = observe_words, .help = "tls.observe for the mail of this listener."},
+    {GROUP(LISTENER), .key = "requiretls", .type = &setting_type_bool, .at = LISTENER(requiretls),
+     .preset = "false",
+     .help = "Offer REQUIRETLS (RFC 8689): a client may ask for verified TLS all the way."},
 
     {GROUP(TLS), .key = "level", .type = &setting_type_word, .at = TOP(tls.level),
      .words = default_level_words, .preset = "\"verify\"",
      .help = "How much TLS is owed where no row of destinations says otherwise."},
     {GROUP(TLS), .key = "literal_level", .type = &setting_type_word, .at = TOP(tls.literal_level),
-     .words = default_level_words, .preset = "\"encrypt\"",
+     .words = literal_level_words, .preset = "\"encrypt\"",
      .help = "The same for recipients at an address literal, which no certificate can name."},
     {GROUP(TLS), .key = "min_version", .type = &setting_type_word, .at = TOP(tls.min_version),
      .words = version_words, .preset = "\"1.2\"", .help = "The oldest TLS version that is spoken."},
@@ -143,6 +164,19 @@ const struct setting_row setting_rows[] = {
     {GROUP(TLS), .key = "min_rsa_bits", .type = &setting_type_integer, .at = TOP(tls.min_rsa_bits),
      .min = 1024, .max = 16384, .preset = "2048",
      .help = "RSA keys of certificates below this size are refused as weak."},
+    {GROUP(TLS), .key = "observe", .type = &setting_type_observe, .at = TOP(tls.observe),
+     .words = observe_words, .preset = "false",
+     .help = "true: deliver as at level may, and log what enforcing would have deferred; MTA-STS "
+             "and DANE hold; all: they are only observed too."},
+    {GROUP(TLS), .key = "half_dane", .type = &setting_type_bool, .at = TOP(tls.half_dane),
+     .preset = "false",
+     .help = "TLSA records of a signed MX host count though the MX record itself is not signed."},
+    {GROUP(TLS), .key = "ladder_ttl", .type = &setting_type_duration, .at = TOP(tls.ladder_ttl),
+     .min = SECOND, .max = 30 * DAY, .preset = "\"24h\"",
+     .help = "How long a lower rung of the ladder that worked is remembered for an address."},
+    {GROUP(TLS), .key = "ladder_addresses", .type = &setting_type_integer,
+     .at = TOP(tls.ladder_addresses), .min = 100, .max = 1000000, .preset = "10000",
+     .help = "So many addresses are remembered with the rung that worked."},
 
     {GROUP(DESTINATION), .key = "match", .type = &setting_type_text, .at = DESTINATION(match),
      .min = 1, .required = true,
@@ -162,6 +196,13 @@ const struct setting_row setting_rows[] = {
      .min = 1, .help = "PEM file of further roots, trusted for this destination only."},
     {GROUP(DESTINATION), .key = "expires", .type = &setting_type_date, .at = DESTINATION(expires),
      .help = "From this date (ISO 8601, UTC) the row is in force no more, and the log says so."},
+    {GROUP(DESTINATION), .key = "override_policy", .type = &setting_type_bool,
+     .at = DESTINATION(override_policy), .preset = "false",
+     .help = "The row's level holds even where MTA-STS or DANE ask for more; needs level and "
+             "expires."},
+    {GROUP(DESTINATION), .key = "observe", .type = &setting_type_observe,
+     .at = DESTINATION(observe), .words = observe_words,
+     .help = "tls.observe for this destination; wins over tls.observe and that of the listener."},
     {GROUP(DESTINATION), .key = "reason", .type = &setting_type_text, .at = DESTINATION(reason),
      .help = "The administrator's note, shown in the log with every use of the row."},
     {GROUP(ROUTE), .key = "host", .type = &setting_type_text, .at = DESTINATION(route_host),
@@ -183,6 +224,9 @@ const struct setting_row setting_rows[] = {
     {GROUP(RESOLVER), .key = "trust_anchor", .type = &setting_type_path,
      .at = TOP(resolver.trust_anchor), .preset = "\"" PRESET_TRUST_ANCHOR "\"",
      .help = "File of the DNSSEC root key; empty: no DNSSEC validation."},
+    {GROUP(RESOLVER), .key = "require_dnssec", .type = &setting_type_bool,
+     .at = TOP(resolver.require_dnssec), .preset = "false",
+     .help = "Validate even where the servers strip the signatures; mail then waits."},
     {GROUP(RESOLVER), .key = "allow_private_mx", .type = &setting_type_bool,
      .at = TOP(resolver.allow_private_mx), .preset = "false",
      .help = "Deliver to MX hosts with private addresses too."},
@@ -194,6 +238,24 @@ const struct setting_row setting_rows[] = {
     {GROUP(RESOLVER), .key = "mx_port", .type = &setting_type_port, .at = TOP(resolver.mx_port),
      .min = 1, .max = 65535, .preset = "25",
      .help = "Port of MX hosts; another than 25 is for tests."},
+
+    {GROUP(MTA_STS), .key = "enabled", .type = &setting_type_bool, .at = TOP(mta_sts.enabled),
+     .preset = "true", .help = "Look for MTA-STS policies of recipient domains and honour them."},
+    /* RFC 8461 3.3: one minute is the upper bound (C-STS-04) */
+    {GROUP(MTA_STS), .key = "timeout", .type = &setting_type_duration, .at = TOP(mta_sts.timeout),
+     .min = SECOND, .max = MINUTE, .preset = "\"60s\"",
+     .help = "Patience for one whole fetch of a policy."},
+    {GROUP(MTA_STS), .key = "refresh", .type = &setting_type_duration, .at = TOP(mta_sts.refresh),
+     .min = SECOND, .max = 7 * DAY, .preset = "\"24h\"",
+     .help = "How often a kept policy is looked at again, without any mail."},
+    {GROUP(MTA_STS), .key = "fetches", .type = &setting_type_integer, .at = TOP(mta_sts.fetches),
+     .min = 1, .max = 256, .preset = "16", .help = "Fetches at one time, of all policies."},
+    {GROUP(MTA_STS), .key = "policies", .type = &setting_type_integer, .at = TOP(mta_sts.policies),
+     .min = 100, .max = 10000000, .preset = "100000", .help = "So many policies are kept."},
+
+    {GROUP(STORE), .key = "path", .type = &setting_type_path, .at = TOP(store.path),
+     .preset = "\"" PRESET_STORE "\"",
+     .help = "File of what outlives a restart: policies, rungs; empty: memory only."},
 
     /* RFC 5321 4.5.3.2 is the upper bound (C-OUT-02) */
     {GROUP(TIMEOUTS), .key = "recipient_budget", SPAN(recipient_budget, 10 * MS, HOUR),
@@ -209,6 +271,8 @@ const struct setting_row setting_rows[] = {
      .help = "The answer to STARTTLS."},
     {GROUP(TIMEOUTS), .key = "handshake", SPAN(handshake, 10 * MS, 5 * MINUTE), .preset = "\"60s\"",
      .help = "The TLS handshake."},
+    {GROUP(TIMEOUTS), .key = "rung", SPAN(rung, 10 * MS, 5 * MINUTE), .preset = "\"15s\"",
+     .help = "The TLS handshake, while a lower rung of the ladder is still to be tried."},
     {GROUP(TIMEOUTS), .key = "data", SPAN(data, 10 * MS, 2 * MINUTE), .preset = "\"100s\"",
      .help = "The answer to DATA."},
     {GROUP(TIMEOUTS), .key = "block", SPAN(block, 10 * MS, 3 * MINUTE), .preset = "\"180s\"",

@@ -316,6 +316,42 @@ static void print_word(const struct setting_row *row, const char *base, struct b
 const struct setting_type setting_type_word = {"word", "one word in quotes", read_word, print_word,
                                                NULL};
 
+/* A switch with a third position: true and false as such, or a word. */
+static bool read_observe(struct loader *l, const struct setting_row *row,
+                         const config_setting_t *node, char *base)
+{
+    const char *text = "";
+
+    if (config_setting_type(node) == CONFIG_TYPE_BOOL)
+        text = config_setting_get_bool(node) == CONFIG_TRUE ? "true" : "false";
+    else if (config_setting_type(node) == CONFIG_TYPE_STRING)
+        text = read_string(l, row, node);
+    if (text == NULL)
+        return false;
+    for (const struct setting_word *w = row->words; w->name != NULL; w++) {
+        if (strcmp(w->name, text) == 0) {
+            *(int *)(base + row->at) = w->value;
+            return true;
+        }
+    }
+    loader_error(l, node, "write %s", row->type->form);
+    return false;
+}
+
+static void print_observe(const struct setting_row *row, const char *base, struct buf *out)
+{
+    int value = *(const int *)(base + row->at);
+
+    if (value == OBSERVE_ALL)
+        print_word(row, base, out);
+    else
+        buf_addf(out, "%s", value == OBSERVE_ON ? "true" : "false");
+}
+
+const struct setting_type setting_type_observe = {
+    "bool or word", "true or false without quotes, or \"all\" in quotes", read_observe,
+    print_observe, NULL};
+
 static bool read_date(struct loader *l, const struct setting_row *row, const config_setting_t *node,
                       char *base)
 {
