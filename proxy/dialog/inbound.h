@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NAME
- *      inbound - the conversation with the client as a pure machine (RFC 5321, PRDR, XFORWARD)
+ *      inbound - the conversation with the client as a pure machine (RFC 5321, RFC 8689, PRDR,
+ *      XFORWARD)
  *
  * SYNOPSIS
  *      for (;;) {
@@ -68,6 +69,7 @@ struct inbound_params {    /* copied */
     unsigned errors_max;
     uint64_t message_size; /* SIZE offered; 0: "SIZE" without limit */
     enum data_mode data_mode;
+    bool requiretls; /* offer REQUIRETLS (RFC 8689) and take it with MAIL, behind EHLO only */
 };
 
 enum inbound_event {

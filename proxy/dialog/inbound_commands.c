@@ -102,11 +102,13 @@ static enum inbound_event cmd_hello(struct inbound *in, struct slice args,
                            in->params.helo_name));
         if (in->params.message_size != 0)
             INVARIANT(buf_addf(&in->output, " %llu", (unsigned long long)in->params.message_size));
-        INVARIANT(
-            buf_add(&in->output, SLICE("\r\n"
-                                       "250-XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE\r\n"
-                                       "250-PRDR\r\n"
-                                       "250 LIMITS RCPTDOMAINMAX=1\r\n")));
+        INVARIANT(buf_addf(&in->output,
+                           "\r\n"
+                           "250-XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE\r\n"
+                           "250-PRDR\r\n"
+                           "%s"
+                           "250 LIMITS RCPTDOMAINMAX=1\r\n",
+                           in->params.requiretls ? "250-REQUIRETLS\r\n" : ""));
     }
     return open ? INBOUND_RESET : INBOUND_NEED_INPUT;
 }
@@ -138,6 +140,9 @@ static enum inbound_event cmd_mail(struct inbound *in, struct slice args, struct
 
     if (e.code != 0)
         return fail(in, e.code, e.enh, e.text);
+    /* Not offered to this client, and so a parameter like any unknown one (C-IN-06). */
+    if (what->params.requiretls && !(in->params.requiretls && in->esmtp))
+        return fail(in, 555, "5.5.4", "Unsupported MAIL parameter");
     if (in->params.message_size != 0 && what->params.size > in->params.message_size) {
         inbound_say(in, 552, "5.3.4", "The message is larger than tlsmend is set to take");
         return INBOUND_NEED_INPUT;

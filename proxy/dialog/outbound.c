@@ -100,6 +100,11 @@ void outbound_enter(struct outbound *o, enum outbound_phase to)
     }
 }
 
+bool outbound_owes_tls(const struct outbound *o)
+{
+    return (o->demand->needs & NEED_TLS) != 0;
+}
+
 bool outbound_is_over(const struct outbound *o)
 {
     return o->phase == OUTBOUND_PHASE_GOODBYE || o->phase == OUTBOUND_PHASE_DEAD;
@@ -382,6 +387,7 @@ void outbound_tls_up(struct outbound *o, const struct tls_reached *got)
 {
     INVARIANT(o->phase == OUTBOUND_PHASE_HANDSHAKE);
     o->reached = *got;
+    o->reached.requiretls = false; /* the EHLO inside TLS says */
     /* RFC 3207 4.2: what was offered before TLS is forgotten (C-TLS-03). */
     o->facts.ehlo = (struct ehlo){0};
     outbound_enter(o, OUTBOUND_PHASE_EHLO_TLS);

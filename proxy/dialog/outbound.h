@@ -17,9 +17,12 @@
  *      handshake when asked and reports it. The phases are rows (OUTBOUND_PHASES): name, stage,
  *      the patience in force.
  *
- *      The machine opens by itself: greeting, EHLO (HELO after a 5xx only at none/may,
- *      C-OUT-03), STARTTLS where the demand's level asks for it and the 250 reply to EHLO
- *      offered it, EHLO again inside TLS (C-TLS-03), READY. Then the owner sends MAIL, RCPT...,
+ *      The machine opens by itself: greeting, EHLO (HELO after a 5xx only where no TLS is
+ *      needed, C-OUT-03), STARTTLS where the 250 reply to EHLO offered it (at level none only
+ *      where the demand needs TLS all the same), EHLO again inside TLS (C-TLS-03), READY. What is
+ *      owed is read from demand.needs, never from the level's name. With NEED_REQUIRETLS the EHLO
+ *      reply inside TLS must offer REQUIRETLS (requiretls-unmet), and MAIL carries it (RFC 8689).
+ *      Then the owner sends MAIL, RCPT...,
  *      DATA, the body and its end; MAIL and RCPT are pipelined where offered, otherwise queued
  *      here and sent one at a time.
  *
@@ -159,7 +162,8 @@ enum outbound_event outbound_timeout(struct outbound *o, struct outbound_what *w
 void outbound_tls_up(struct outbound *o, const struct tls_reached *got);
 
 /*
- * The envelope, in READY.  `path` without <>.  SIZE= and BODY= go out where offered (C-OUT-05). The
+ * The envelope, in READY.  `path` without <>.  SIZE= and BODY= go out where offered (C-OUT-05),
+ * REQUIRETLS where the demand needs it; params->requiretls without that need is demand-unmet. The
  * result is an event at once only where MAIL must not be sent: OUTBOUND_FAILED (demand-unmet, or
  * unasked-reply), or OUTBOUND_REPLY with our own 552 5.3.4 when the declared size is over the MX's
  * SIZE (the phase stays READY); OUTBOUND_NEED_INPUT otherwise.

@@ -24,7 +24,8 @@ struct outbound {
 
     enum outbound_phase phase;
     enum stage died_at;         /* GOODBYE, DEAD: the last stage before */
-    struct tls_reached reached; /* nothing until outbound_tls_up() */
+    struct tls_reached reached; /* nothing until outbound_tls_up();
+                                   requiretls only by the EHLO inside TLS */
 
     struct reply_parser parser;
     struct reply reply;             /* being heard, or the last one */
@@ -52,6 +53,8 @@ struct outbound {
 };
 
 void outbound_enter(struct outbound *o, enum outbound_phase to);
+/* No envelope byte in clear: the needs say so, whatever the level is called (C-TLS-04). */
+bool outbound_owes_tls(const struct outbound *o);
 /* GOODBYE or DEAD: the MX takes no command any more. */
 bool outbound_is_over(const struct outbound *o);
 

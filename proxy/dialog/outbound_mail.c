@@ -50,6 +50,7 @@ enum outbound_event outbound_mail(struct outbound *o, struct slice path,
     const struct ehlo *offers = &o->facts.ehlo;
     char size[32] = "";
     bool eight_bit = params->body == BODY_8BITMIME;
+    bool requiretls = (o->demand->needs & NEED_REQUIRETLS) != 0;
 
     INVARIANT(o->phase == OUTBOUND_PHASE_READY);
     check_path(path);
@@ -59,6 +60,8 @@ enum outbound_event outbound_mail(struct outbound *o, struct slice path,
         return outbound_fail(o, REASON_UNASKED_REPLY, NULL, "in the middle of a reply", what);
     if (!demand_met(o->demand, &o->reached)) /* C-CERT-06 */
         return outbound_fail(o, REASON_DEMAND_UNMET, NULL, tls_level_name(o->demand->level), what);
+    if (params->requiretls && !requiretls) /* RFC 8689 4.2.1: it would be dropped on the way */
+        return outbound_fail(o, REASON_DEMAND_UNMET, NULL, "REQUIRETLS is not in the demand", what);
     /* RFC 1870 6.1, before data is moved (C-OUT-05); SIZE 0 or without a number sets no limit. */
     if (offers->size && offers->size_max > 0 && params->has_size && params->size > offers->size_max)
         return too_large(o, params->size, what);
@@ -66,8 +69,9 @@ enum outbound_event outbound_mail(struct outbound *o, struct slice path,
     o->facts.body_undeclared = eight_bit && !offers->eightbitmime;
     if (offers->size && params->has_size)
         (void)snprintf(size, sizeof(size), " SIZE=%" PRIu64, params->size);
-    outbound_putf(o, "MAIL FROM:<%.*s>%s%s\r\n", SLICE_ARG(path), size,
-                  eight_bit && offers->eightbitmime ? " BODY=8BITMIME" : "");
+    outbound_putf(o, "MAIL FROM:<%.*s>%s%s%s\r\n", SLICE_ARG(path), size,
+                  eight_bit && offers->eightbitmime ? " BODY=8BITMIME" : "",
+                  requiretls ? " REQUIRETLS" : "");
     o->wanted = o->asked = 1;
     outbound_enter(o, OUTBOUND_PHASE_ENVELOPE);
     return OUTBOUND_NEED_INPUT;

@@ -61,7 +61,7 @@ static enum outbound_event on_ehlo_refused(struct outbound *o, struct outbound_w
         return outbound_fail_words(o, REASON_MX_REFUSED, what);
     if (code == 500 || code == 502)
         o->facts.masked = true; /* a firewall that does not let ESMTP through (C-TLS-05) */
-    if (tls_level_owes_tls(o->demand->level))
+    if (outbound_owes_tls(o))
         return fail_without_starttls(o, what);
     outbound_enter(o, OUTBOUND_PHASE_HELO); /* C-OUT-03 */
     return OUTBOUND_NEED_INPUT;
@@ -77,13 +77,13 @@ static enum outbound_event on_ehlo(struct outbound *o, struct outbound_what *wha
     o->facts.masked = o->facts.masked || o->facts.ehlo.masked;
     if (is_own_name(o, slice_str(o->facts.ehlo.host)))
         return outbound_fail_words(o, REASON_LOOP, what);
-    if (o->demand->level == LEVEL_NONE || o->plaintext)
+    if ((o->demand->level == LEVEL_NONE && !outbound_owes_tls(o)) || o->plaintext)
         return ready(o);
     if (o->facts.ehlo.starttls) {
         outbound_enter(o, OUTBOUND_PHASE_STARTTLS);
         return OUTBOUND_NEED_INPUT;
     }
-    if (tls_level_owes_tls(o->demand->level))
+    if (outbound_owes_tls(o))
         return fail_without_starttls(o, what);
     return ready(o);
 }
@@ -111,7 +111,7 @@ static enum outbound_event on_starttls(struct outbound *o, bool more, struct out
     o->facts.starttls_refused = true;
     outbound_words(&o->reply, o->facts.starttls_reply, sizeof(o->facts.starttls_reply));
     /* 221 and 421 end the session; anything else that is no 220 leaves it in clear (C-TLS-04). */
-    if (tls_level_owes_tls(o->demand->level) || code == 221 || code == 421)
+    if (outbound_owes_tls(o) || code == 221 || code == 421)
         return outbound_fail_words(o, REASON_STARTTLS_REFUSED, what);
     return ready(o);
 }
@@ -123,6 +123,10 @@ static enum outbound_event on_ehlo_tls(struct outbound *o, struct outbound_what 
     ehlo_parse(&o->reply, &o->facts.ehlo);
     if (is_own_name(o, slice_str(o->facts.ehlo.host)))
         return outbound_fail_words(o, REASON_LOOP, what);
+    o->reached.requiretls = o->facts.ehlo.requiretls; /* RFC 8689 4.2.1: inside TLS, and now */
+    if ((o->demand->needs & NEED_REQUIRETLS) && !o->reached.requiretls)
+        return outbound_fail(o, REASON_REQUIRETLS_UNMET, &o->reply,
+                             "the MX does not offer REQUIRETLS inside TLS", what);
     return ready(o);
 }
 

@@ -108,6 +108,14 @@ static struct command_error mail_param(struct slice word, struct mail_params *pa
         params->prdr = true;
         return no_error;
     }
+    if (slice_ieq(keyword, SLICE("REQUIRETLS"))) { /* RFC 8689 2: without a value */
+        if (params->requiretls)
+            return twice;
+        if (value.p != NULL)
+            return syntax;
+        params->requiretls = true;
+        return no_error;
+    }
     if (slice_ieq(keyword, SLICE("SMTPUTF8")))
         params->smtputf8 = true;
     return (struct command_error){555, "5.5.4", "Unsupported MAIL parameter"};

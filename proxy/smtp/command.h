@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NAME
- *      command - the client's command lines (RFC 5321 4.1.1, RFC 1870, RFC 6152, XFORWARD, PRDR)
+ *      command - the client's command lines (RFC 5321 4.1.1, RFC 1870, RFC 6152, RFC 8689, XFORWARD,
+ *      PRDR)
  *
  * DESCRIPTION
  *      Pure.  One line without its CRLF goes in; slices of the result point into it.
@@ -46,7 +47,8 @@ struct mail_params {
     uint64_t size;
     enum body_type body;
     bool prdr;
-    bool smtputf8; /* asked for; never offered, so the answer is 555 as well */
+    bool requiretls; /* RFC 8689; whether it was offered is the dialogue's to say */
+    bool smtputf8;   /* asked for; never offered, so the answer is 555 as well */
 };
 
 /* What is wrong with MAIL or RCPT, as the reply to give. */

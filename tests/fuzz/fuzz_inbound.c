@@ -12,6 +12,7 @@
  *    a BDAT was seen: behind these, at most one);
  *  - while the machine is in a message the owner sees nothing but content, and the message ends at
  *    <CRLF>.<CRLF> and nowhere else (C-IN-04);
+ *  - REQUIRETLS comes through only where it was offered (RFC 8689);
  *  - the events of transactions come in order, and each transaction ends once.
  */
 #include <stdint.h>
@@ -33,6 +34,7 @@ struct pending {
 
 struct owner {
     struct inbound *in;
+    bool requiretls; /* offered */
     bool late;       /* answer only when nothing else goes */
     uint32_t seed;   /* of the answers: the same in all runs */
     uint32_t random; /* of the segments and of the order */
@@ -95,6 +97,7 @@ static void see(struct owner *o, enum inbound_event ev, const struct inbound_wha
     switch (ev) {
     case INBOUND_MAIL:
         CHECK(!o->open);
+        CHECK(!what->params.requiretls || (o->requiretls && inbound_esmtp(o->in)));
         answer(o, what->slot, key, false);
         o->open = inbound_in_transaction(o->in);
         break;
@@ -175,9 +178,11 @@ static void owner_start(struct owner *o, uint8_t settings, uint8_t seed)
         .errors_max = settings & 2 ? 2 : 1000000,
         .message_size = settings & 4 ? 20 : 0,
         .data_mode = settings & 8 ? DATA_NORMALISE : DATA_REJECT,
+        .requiretls = (settings & 16) != 0,
     };
 
-    *o = (struct owner){.in = inbound_new(&p), .seed = seed, .random = seed};
+    *o = (struct owner){
+        .in = inbound_new(&p), .requiretls = p.requiretls, .seed = seed, .random = seed};
     buf_init(&o->seen, (size_t)64 << 20);
     buf_init(&o->heard, (size_t)64 << 20);
 }

@@ -6,6 +6,7 @@
  *     (C-OUT-09);
  *   - no MAIL leaves in clear, or over TLS that is not enough, when the demand owes more (C-TLS-04,
  *     C-CERT-06);
+ *   - MAIL carries REQUIRETLS where the demand needs it, and only there (RFC 8689);
  *   - a dead machine gives nothing.
  */
 #include <stdint.h>
@@ -32,6 +33,7 @@ static const char *const lines[] = {
     "25",
     "0 ok\r\n",
     "2x0 ok\r\n",
+    "250-mx.example\r\n250-REQUIRETLS\r\n250 STARTTLS\r\n",
 };
 
 struct side {
@@ -93,8 +95,12 @@ static void leave(struct side *s, const struct demand *d)
 {
     struct buf *out = outbound_output(s->o);
 
-    if (slice_ihas(buf_slice(out), SLICE("MAIL FROM")))
+    if (slice_ihas(buf_slice(out), SLICE("MAIL FROM"))) {
+        s->reached.requiretls = s->reached.tls && outbound_facts(s->o)->ehlo.requiretls;
         CHECK(demand_met(d, &s->reached));
+        CHECK(slice_ihas(buf_slice(out), SLICE(" REQUIRETLS\r\n")) ==
+              ((d->needs & NEED_REQUIRETLS) != 0));
+    }
     CHECK(buf_add(&s->trace, buf_slice(out)));
     buf_reset(out);
     if (s->dot && !s->dot_left) {
@@ -106,7 +112,8 @@ static void leave(struct side *s, const struct demand *d)
 /* Some act that is in order in this phase. */
 static void act(struct side *s, unsigned char choice)
 {
-    struct mail_params params = {.has_size = choice & 1, .size = 150, .body = choice % 3};
+    struct mail_params params = {
+        .has_size = choice & 1, .size = 150, .body = choice % 3, .requiretls = choice % 7 == 0};
     struct outbound_what what = {0};
 
     if (choice > 250) {
@@ -120,7 +127,8 @@ static void act(struct side *s, unsigned char choice)
                                           .name = (choice & 4) != 0,
                                           .host = (choice & 8) != 0,
                                           .pinned = (choice & 2) != 0,
-                                          .tlsa = (choice & 16) != 0};
+                                          .tlsa = (choice & 16) != 0,
+                                          .requiretls = (choice & 32) != 0};
         outbound_tls_up(s->o, &s->reached);
         break;
     case OUTBOUND_PHASE_READY:
@@ -159,10 +167,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct demand demand = {.level = size > 0 ? data[0] % LEVEL_COUNT : 0};
 
     demand.needs = tls_level_needs(demand.level);
+    if (size > 0 && (data[0] & 0x20))
+        demand.needs |= NEED_TLS;
+    if (size > 0 && (data[0] & 0x40))
+        demand.needs |= NEED_TLS | NEED_REQUIRETLS;
     struct outbound_params params = {
         .helo_name = "relay.example",
         .demand = &demand,
-        .plaintext = size > 0 && data[0] >= 128 && demand.level == LEVEL_MAY,
+        .plaintext = size > 0 && data[0] >= 128 && demand.level == LEVEL_MAY && demand.needs == 0,
     };
     struct side whole = {.o = outbound_new(&params)}, parts = {.o = outbound_new(&params)};
 

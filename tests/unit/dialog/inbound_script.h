@@ -29,6 +29,7 @@ struct script {
     unsigned recipients_max, errors_max; /* 0: 1000, 20 */
     uint64_t message_size;
     enum data_mode mode;
+    bool requiretls;
 };
 
 static const struct answer {
@@ -109,9 +110,10 @@ static void on_mail(struct owner *o, const struct inbound_what *what)
 
     (void)snprintf(o->sender, sizeof(o->sender), "%.*s", SLICE_ARG(what->mailbox.path));
     buf_init(&line, 4096);
-    assert_true(buf_addf(&line, "<%.*s>%s%s", SLICE_ARG(what->mailbox.path),
+    assert_true(buf_addf(&line, "<%.*s>%s%s%s", SLICE_ARG(what->mailbox.path),
                          what->params.prdr ? " PRDR" : "",
-                         what->params.body == BODY_8BITMIME ? " 8BITMIME" : ""));
+                         what->params.body == BODY_8BITMIME ? " 8BITMIME" : "",
+                         what->params.requiretls ? " REQUIRETLS" : ""));
     note(o, "MAIL", buf_slice(&line));
     buf_clear(&line);
     answer(o, what->slot, o->sender, "mail");
@@ -215,6 +217,7 @@ static struct inbound *script_machine(const struct script *s)
         .errors_max = s->errors_max != 0 ? s->errors_max : 20,
         .message_size = s->message_size,
         .data_mode = s->mode,
+        .requiretls = s->requiretls,
     };
 
     return inbound_new(&p);

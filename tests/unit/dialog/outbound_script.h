@@ -8,7 +8,7 @@
  *        M: text      the MX sends a line; M and m lines in a row are one segment
  *        m: text      ... without the line end
  *        T: text      tlsmend sends exactly these lines, and they leave for the MX ("T: -":
- * nothing) > act        the owner: mail, mail size=N, mail 8bit, rcpt, data, body TEXT, end, quit,
+ * nothing) > act        the owner: mail, mail size=N, mail 8bit, mail requiretls, rcpt, data, body TEXT, end, quit,
  *                     tls trusted, tls untrusted, lost, timeout, unsent
  *        ! event      the next event: ready, starttls, closed, "reply mail 250", "reply rcpt 0
  * 550", "reply data 354", "reply end 250", "failed STAGE TOKEN CODE" ~ text       the detail of the
@@ -177,6 +177,8 @@ static inline void script_act(struct player *p, struct slice line)
             params.size = size;
         } else if (slice_eq(arg, SLICE("8bit"))) {
             params.body = BODY_8BITMIME;
+        } else if (slice_eq(arg, SLICE("requiretls"))) {
+            params.requiretls = true;
         }
         script_note(p, outbound_mail(p->o, SLICE("s@client.example"), &params, &what), &what);
     } else if (slice_eq(word, SLICE("rcpt"))) {
@@ -195,7 +197,8 @@ static inline void script_act(struct player *p, struct slice line)
     } else if (slice_eq(word, SLICE("tls"))) {
         struct tls_reached got = {.tls = true,
                                   .chain = slice_eq(arg, SLICE("trusted")),
-                                  .name = slice_eq(arg, SLICE("trusted"))};
+                                  .name = slice_eq(arg, SLICE("trusted")),
+                                  .requiretls = true}; /* never believed: EHLO says */
 
         outbound_tls_up(p->o, &got);
     } else if (slice_eq(word, SLICE("lost"))) {
@@ -266,9 +269,9 @@ static inline void script_step(struct player *p, struct slice line)
 }
 
 /* Plays the script once; returns the length of the longest segment. */
-static inline size_t script_play(const struct script *s, size_t cut)
+static inline size_t script_play(const struct script *s, unsigned needs, size_t cut)
 {
-    struct demand demand = {.level = s->level, .needs = tls_level_needs(s->level), .policy_id = ""};
+    struct demand demand = {.level = s->level, .needs = needs, .policy_id = ""};
     struct outbound_params params = {
         .helo_name = "relay.example", .demand = &demand, .plaintext = s->plaintext};
     struct player p = {.script = s, .o = outbound_new(&params), .cut = cut};
@@ -289,13 +292,20 @@ static inline size_t script_play(const struct script *s, size_t cut)
     return p.longest;
 }
 
+/* `more`: needs beside those that the level means by itself. */
+static inline void script_play_all_ways_needing(const struct script *s, unsigned more)
+{
+    unsigned needs = tls_level_needs(s->level) | more;
+    size_t longest = script_play(s, needs, CUT_NOT);
+
+    script_play(s, needs, CUT_ALL);
+    for (size_t cut = 1; cut < longest; cut++)
+        script_play(s, needs, cut);
+}
+
 static inline void script_play_all_ways(const struct script *s)
 {
-    size_t longest = script_play(s, CUT_NOT);
-
-    script_play(s, CUT_ALL);
-    for (size_t cut = 1; cut < longest; cut++)
-        script_play(s, cut);
+    script_play_all_ways_needing(s, 0);
 }
 
 #endif

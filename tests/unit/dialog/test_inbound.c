@@ -265,6 +265,41 @@ static void test_recipients(void **state)
     RUN_SCRIPTS(scripts);
 }
 
+#define REFUSED "S: 555 5.5.4 Unsupported MAIL parameter\n"
+
+/* RFC 8689: to clients only where set, and only behind EHLO. */
+static void test_requiretls(void **state)
+{
+    static const struct script scripts[] = {
+        {.name = "offered and taken",
+         .text = "C: EHLO client.example\n"
+                 "S: 250-relay.example\nS: 250-PIPELINING\nS: 250-8BITMIME\n"
+                 "S: 250-ENHANCEDSTATUSCODES\nS: 250-SIZE\n"
+                 "S: 250-XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE\nS: 250-PRDR\n"
+                 "S: 250-REQUIRETLS\nS: 250 LIMITS RCPTDOMAINMAX=1\n"
+                 "C: MAIL FROM:<s@a.example> BODY=8BITMIME requiretls\n"
+                 "O: MAIL <s@a.example> 8BITMIME REQUIRETLS\nS: 250 2.0.0 ok\n"
+                 "C: RSET\nO: RESET\nS: 250 2.0.0 Ok\n" FROM TO,
+         .requiretls = true},
+        {.name = "not with a value, not twice",
+         .text = "C: HELO c\nS: 250 relay.example\n"
+                 "C: MAIL FROM:<s@a.example> REQUIRETLS=YES\n"
+                 "S: 501 5.5.4 Syntax error in a MAIL parameter\n"
+                 "C: MAIL FROM:<s@a.example> REQUIRETLS REQUIRETLS\n"
+                 "S: 501 5.5.4 MAIL parameter given twice\n",
+         .requiretls = true},
+        {.name = "not from a HELO client, also after an EHLO",
+         .text = "C: HELO c\nS: 250 relay.example\n"
+                 "C: MAIL FROM:<s@a.example> REQUIRETLS\n" REFUSED FROM,
+         .requiretls = true},
+        {.name = "C-IN-06: a parameter like any unknown one where it is not offered",
+         .text = "C: EHLO c\n" OFFERS "C: MAIL FROM:<s@a.example> REQUIRETLS\n" REFUSED FROM TO},
+    };
+
+    (void)state;
+    RUN_SCRIPTS(scripts);
+}
+
 static void test_unasked_message(void **state)
 {
     static const struct script scripts[] = {
@@ -397,11 +432,9 @@ static void test_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order_of_commands),
-        cmocka_unit_test(test_recipients),
-        cmocka_unit_test(test_unasked_message),
-        cmocka_unit_test(test_message),
-        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_order_of_commands), cmocka_unit_test(test_recipients),
+        cmocka_unit_test(test_requiretls),        cmocka_unit_test(test_unasked_message),
+        cmocka_unit_test(test_message),           cmocka_unit_test(test_errors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

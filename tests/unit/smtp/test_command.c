@@ -76,6 +76,8 @@ static void c_in_06_mail(void **state)
          NULL,
          "a@b",
          {.has_size = true, .body = BODY_8BITMIME}},
+        {S("FROM:<a@b> requireTLS PRDR"), 0, NULL, "a@b", {.prdr = true, .requiretls = true}},
+        {S("FROM:<> REQUIRETLS"), 0, NULL, "", {.requiretls = true}},
         {S("FROM:<a@b> BODY=7BIT PRDR"), 0, NULL, "a@b", {.body = BODY_7BIT, .prdr = true}},
         {S("FROM:<a@b> SIZE=18446744073709551615"),
          0,
@@ -112,6 +114,10 @@ static void c_in_06_mail(void **state)
         {S("FROM:<a@b> RET=HDRS"), 555, "5.5.4", NULL, {0}},
         {S("FROM:<a@b> AUTH=<>"), 555, "5.5.4", NULL, {0}},
         {S("FROM:<a@b> PRDR=x"), 555, "5.5.4", NULL, {0}},
+        {S("FROM:<a@b> REQUIRETLS=1"), 501, "5.5.4", NULL, {0}},
+        {S("FROM:<a@b> REQUIRETLS="), 501, "5.5.4", NULL, {0}},
+        {S("FROM:<a@b> REQUIRETLS requiretls"), 501, "5.5.4", NULL, {0}},
+        {S("FROM:<a@b> XREQUIRETLS"), 555, "5.5.4", NULL, {0}},
         {S("FROM:<a@b> SMTPUTF8"), 555, "5.5.4", NULL, {0}},
         {S("FROM:<a@b> SIZE=1 x"), 555, "5.5.4", NULL, {0}},
     };
@@ -134,6 +140,7 @@ static void c_in_06_mail(void **state)
         assert_true(params.size == cases[i].want.size);
         assert_int_equal(params.body, cases[i].want.body);
         assert_int_equal(params.prdr, cases[i].want.prdr);
+        assert_int_equal(params.requiretls, cases[i].want.requiretls);
     }
 }
 
