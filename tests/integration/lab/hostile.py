@@ -15,9 +15,12 @@ Actions:
     [a, b, ...]          one after the other, a segment each
     Each(a, b, ...)      the first time a, then b, ...; the last one for ever
     f                    f(c) acts on the Connection itself, or returns an action
+    TLS                  the honest handshake, among others in "handshake": Each(RESET, TLS)
+    WhenHello(...)       in "handshake": by what the ClientHello says (lab/script.py)
+    alert("decode_error")   a TLS alert in clear
 The honest reply stands for every phase that is not in the map.  What was sent decides how it goes on:
 354 to DATA reads a message, 220 to STARTTLS begins TLS.  "handshake" acts in place of the TLS
-handshake once the first bytes of the client's hello are there (f(c) may read them with c.raw_recv()),
+handshake once the client's whole hello is there (record.hello; f(c) may read its bytes with c.raw_recv()),
 "after-handshake" inside TLS before any command, "body" once after the first bytes of the message
 have come.  `behave(c)` takes the whole connection instead.
 """
@@ -30,10 +33,12 @@ import threading
 from OpenSSL import SSL
 
 from . import tlspeer
+from .hello import alert
 from .process import wait_for
-from .script import CLOSE, NOTIFY, RESET, Connection, Each, Gone, Mail, Record
+from .script import CLOSE, NOTIFY, RESET, TLS, Connection, Each, Gone, Mail, Record, WhenHello
 
-__all__ = ["CLOSE", "NOTIFY", "RESET", "Connection", "Each", "Gone", "HostileMx", "Mail", "Record"]
+__all__ = ["CLOSE", "NOTIFY", "RESET", "TLS", "Connection", "Each", "Gone", "HostileMx", "Mail", "Record",
+           "WhenHello", "alert"]
 
 
 class HostileMx:
@@ -77,6 +82,11 @@ class HostileMx:
     def saw_in_clear(self, text):
         return any(text in bytes(r.clear) for r in list(self.records))
 
+    @property
+    def hellos(self):
+        """The ClientHellos, one for each connection that came so far, in order."""
+        return [r.hello for r in list(self.records) if r.hello is not None]
+
     def wait_mails(self, count=1, timeout=20):
         wait_for(lambda: f"{count} mails at {self.name}; records: {self.records}",
                  lambda: len(self.mails) >= count, timeout)
@@ -112,6 +122,7 @@ class HostileMx:
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     record = Record(peer[:2], key.data)
                     with self._lock:
+                        record.number = len(self.records) + 1
                         self.records.append(record)
                         self._sockets.add(sock)
                     thread = threading.Thread(target=self._serve, args=(sock, record), daemon=True)

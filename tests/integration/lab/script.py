@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 
-from . import tlspeer
+from . import hello, tlspeer
 
 
 class _Sentinel(str):
@@ -16,6 +16,7 @@ class _Sentinel(str):
 
 
 CLOSE, RESET, NOTIFY = _Sentinel("CLOSE"), _Sentinel("RESET"), _Sentinel("NOTIFY")
+TLS = _Sentinel("TLS")   # the honest handshake, as one of several in "handshake"
 
 
 class Each:
@@ -28,6 +29,36 @@ class Each:
     def next(self):
         with self._lock:
             return self._actions.pop(0) if len(self._actions) > 1 else self._actions[0]
+
+
+class WhenHello:
+    """An action for "handshake" that looks at the ClientHello first.
+
+        WhenHello(larger_than=1300, then=None)            silence to hellos of more bytes on the wire
+        WhenHello(offers="1.3", then=RESET)               in supported_versions
+        WhenHello(group="X25519MLKEM768", then=CLOSE)     in supported_groups
+        WhenHello(connections=(1, 2), then=alert("internal_error"))   by number, from 1
+        WhenHello(test=lambda hello: ..., then=...)
+
+    All conditions that are given must hold, else `otherwise` is done: the honest handshake, or
+    another WhenHello."""
+
+    def __init__(self, *, then, otherwise=TLS, larger_than=None, offers=None, group=None,
+                 connections=None, test=None):
+        self.then, self.otherwise = then, otherwise
+        self._connections = connections
+        self._tests = [
+            larger_than is None or (lambda h: h.size > larger_than),
+            offers is None or (lambda h: offers in h.versions),
+            group is None or (lambda h: group in h.groups),
+            test or True]
+
+    def choose(self, c):
+        found = c.record.hello
+        fits = all(t is True or (found is not None and t(found)) for t in self._tests)
+        if self._connections is not None:
+            fits = fits and c.record.number in self._connections
+        return self.then if fits else self.otherwise
 
 
 class Gone(Exception):
@@ -49,10 +80,13 @@ class Record:
     """Everything that one connection brought."""
     peer: tuple
     address: str             # ours
+    number: int = 0          # of the connection at this server, from 1
+    time: float = dataclasses.field(default_factory=time.time)   # when it was accepted
     clear: bytearray = dataclasses.field(default_factory=bytearray)
     inside: bytearray = dataclasses.field(default_factory=bytearray)
     commands: list = dataclasses.field(default_factory=list)   # (verb, line, in_tls)
     mails: list = dataclasses.field(default_factory=list)
+    hello: object = None     # the ClientHello (lab/hello.py), also when it was never answered
     tls: dict = None         # version, cipher, sni, client_cert once the handshake is done
     error: str = ""
     open: bool = True
@@ -67,6 +101,7 @@ class Connection:
     def __init__(self, mx, sock, record):
         self.mx, self.record, self.line = mx, record, b""
         self._sock, self._tls, self._buffer = sock, None, b""
+        self._ahead = b""    # read from the wire to be looked at, and not taken yet
         self._said = b""     # in answer to the present command
 
     # -- bytes --------------------------------------------------------------------------------
@@ -83,6 +118,9 @@ class Connection:
             raise Gone(f"send: {e}") from None
 
     def raw_recv(self):
+        if self._ahead:
+            data, self._ahead = self._ahead, b""
+            return data
         rate = self.mx.read_rate
         if rate:
             time.sleep(0.1)
@@ -91,13 +129,24 @@ class Connection:
         except OSError as e:
             raise Gone(f"recv: {e}") from None
 
-    def await_bytes(self):
-        """Until the client has sent something, which stays to be read."""
+    def read_hello(self):
+        """Until the ClientHello is there, which stays to be read by the handshake.  Something else
+        than a hello, or the end in the middle of one, is left to the handshake as well."""
+        data = b""
         try:
-            if not self._sock.recv(1, socket.MSG_PEEK):
-                raise Gone("the client closed the connection")
-        except OSError as e:
-            raise Gone(f"recv: {e}") from None
+            while True:
+                more = self.raw_recv()
+                if not more and not data:
+                    raise Gone("the client closed the connection")
+                data += more
+                try:
+                    self.record.hello = hello.parse(data, time.time())
+                    break
+                except hello.Incomplete:
+                    if not more:
+                        break
+        finally:
+            self._ahead = data
 
     def send(self, data):
         """A str gets CRLF; bytes go as they are; inside TLS once that is up."""
@@ -159,8 +208,8 @@ class Connection:
     # -- actions ------------------------------------------------------------------------------
 
     def act(self, action):
-        while isinstance(action, Each):
-            action = action.next()
+        while isinstance(action, (Each, WhenHello)):
+            action = action.next() if isinstance(action, Each) else action.choose(self)
         if callable(action):
             result = action(self)
             if result is not None:
@@ -171,6 +220,8 @@ class Connection:
             self.close(notify=action is NOTIFY)
         elif action is RESET:
             self.reset()
+        elif action is TLS:
+            self.start_tls()
         elif isinstance(action, (int, float)):
             self.mx.sleep(action)
         elif isinstance(action, (list, tuple)):
@@ -211,11 +262,8 @@ class Connection:
     def _on_starttls(self):
         if self.answer("starttls", "220 2.0.0 go ahead") != "220":
             return
-        if "handshake" in self.mx.replies:
-            self.await_bytes()
-            self.act(self.mx.replies["handshake"])
-        else:
-            self.start_tls()
+        self.read_hello()
+        self.act(self.mx.replies.get("handshake", TLS))
         if "after-handshake" in self.mx.replies:
             self.act(self.mx.replies["after-handshake"])
 
