@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import tempfile
 
+from .capture import Capture
 from .dns import Knot
 from .hostile import HostileMx
 from .netns import Network
@@ -111,6 +112,10 @@ class Scene:
     def server(self, factory, **options):
         """A real server for this test alone, e.g. scene.server(PostfixMx, chain=...)."""
         return self.add(factory.__name__, factory(self.lab, **options))
+
+    def capture(self):
+        """The packets between the client host and the internet from now on (lab/capture.py)."""
+        return self.add("capture", Capture(self.net))
 
     def report(self):
         """What every part has to say after a failure: (title, text) pairs."""
