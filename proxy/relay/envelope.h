@@ -11,7 +11,7 @@
 #define TLSMEND_RELAY_ENVELOPE_H
 
 #include "proxy/smtp/command.h"
-#include "proxy/smtp/received.h"
+#include "proxy/smtp/header.h"
 
 /* Each id is the one above it and a number: "69213f31-0-1a", "...-1", "...-1-1", "...-1-1-2". */
 #define SESSION_ID_MAX 32

@@ -31,7 +31,7 @@ struct transaction {
     void *owner;
     enum client_profile profile;
     struct envelope envelope;
-    struct received_scan received;
+    struct header_scan header;
     struct leg *leg; /* the legs: one in this version */
     struct recipient *recipients;
     size_t count;
@@ -203,7 +203,7 @@ struct transaction *transaction_new(const struct transaction_params *p,
     e->params = *p->params;
     e->esmtp = p->esmtp;
     e->log_addresses = snapshot_settings(p->snapshot)->log.addresses;
-    received_scan_start(&t->received);
+    header_scan_start(&t->header);
     return t;
 }
 
@@ -244,10 +244,10 @@ void transaction_data(struct transaction *t, unsigned slot)
 
 void transaction_body(struct transaction *t, struct slice content)
 {
-    if (!t->received.done) {
-        received_scan_feed(&t->received, content);
-        if (t->envelope.queue_id[0] == '\0' && t->received.queue_id[0] != '\0')
-            memcpy(t->envelope.queue_id, t->received.queue_id, sizeof(t->envelope.queue_id));
+    if (!t->header.done) {
+        header_scan_feed(&t->header, content);
+        if (t->envelope.queue_id[0] == '\0' && t->header.queue_id[0] != '\0')
+            memcpy(t->envelope.queue_id, t->header.queue_id, sizeof(t->envelope.queue_id));
     }
     if (!t->refused)
         leg_body(t->leg, content);

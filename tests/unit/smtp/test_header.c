@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The client's queue id from the first Received field, at every split (C-LEG-02). */
+/* The client's queue id from the first Received field (C-LEG-02), and TLS-Required: No, at every split.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/smtp/received.h"
+#include "proxy/smtp/header.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 #define END "Subject: x\r\n\r\nbody\r\n"
@@ -77,11 +78,11 @@ static void c_leg_02_queue_ids_of_the_legacy_mtas(void **state)
         struct slice in = slice_str(cases[i].message);
 
         for (size_t cut = 0; cut <= in.n; cut++) {
-            struct received_scan s;
+            struct header_scan s;
 
-            received_scan_start(&s);
-            received_scan_feed(&s, slice_first(in, cut));
-            received_scan_feed(&s, slice_from(in, cut));
+            header_scan_start(&s);
+            header_scan_feed(&s, slice_first(in, cut));
+            header_scan_feed(&s, slice_from(in, cut));
             if (strcmp(s.queue_id, cases[i].id) != 0)
                 fail_msg("%s, cut at %zu: '%s'", in.p, cut, s.queue_id);
             assert_int_equal(s.done, in.n > 0);
@@ -92,37 +93,119 @@ static void c_leg_02_queue_ids_of_the_legacy_mtas(void **state)
 static void long_ids_and_fields(void **state)
 {
     static char in[4000];
-    struct received_scan s;
+    struct header_scan s;
 
     (void)state;
     for (size_t n = 126; n <= 129; n++) {
         (void)snprintf(in, sizeof(in), "Received: by x id %0*d; d\r\n" END, (int)n, 7);
-        received_scan_start(&s);
-        received_scan_feed(&s, slice_str(in));
+        header_scan_start(&s);
+        header_scan_feed(&s, slice_str(in));
         assert_int_equal(strlen(s.queue_id), n < QUEUE_ID_MAX ? n : 0);
     }
     /* The field is cut in the middle of the word: what is left of it is not an id. */
     (void)snprintf(in, sizeof(in), "Received: by %02033d id abcdefgh; d\r\n" END, 7);
-    received_scan_start(&s);
-    received_scan_feed(&s, slice_str(in));
+    header_scan_start(&s);
+    header_scan_feed(&s, slice_str(in));
     assert_true(s.done);
     assert_string_equal(s.queue_id, "");
 }
 
 static void the_search_has_an_end(void **state)
 {
-    struct received_scan s;
+    struct header_scan s;
     size_t fed = 0;
 
     (void)state;
-    received_scan_start(&s);
+    header_scan_start(&s);
     while (!s.done && fed < 1000000) {
-        received_scan_feed(&s, SLICE("X-Filler: filler\r\n"));
+        header_scan_feed(&s, SLICE("X-Filler: filler\r\n"));
         fed += 18;
     }
-    assert_true(fed < RECEIVED_SCAN_MAX + 18);
-    received_scan_feed(&s, SLICE("Received: by x id no; d\r\n\r\n"));
+    assert_true(fed < HEADER_SCAN_MAX + 18);
+    header_scan_feed(&s, SLICE("Received: by x id no; d\r\n\r\n"));
     assert_string_equal(s.queue_id, "");
+}
+
+/* RFC 8689 3: one field, with the value No and no other. */
+static void tls_required_no(void **state)
+{
+    static const struct {
+        const char *message;
+        bool want;
+    } cases[] = {
+        {"TLS-Required: No\r\n" END, true},
+        {"tls-REQUIRED:nO\r\n" END, true},
+        {"TLS-Required : No\r\n" END, true},
+        {"TLS-Required: \t No \t\r\n" END, true},
+        {"TLS-Required:\r\n No\r\n \r\n" END, true},
+        {"TLS-Required: No\n" END, true},
+        {"TLS-Required: No", true}, /* a message of one line, without its end */
+        {"TLS-Required: No\r\n", true},
+        {"Received: by x id q1; d\r\n\tTLS-Required: x\r\nSubject: y\r\nTLS-Required: No\r\n\r\n",
+         true},
+        {"TLS-Required: No\r\nReceived: by x id q1; d\r\n" END, true},
+        {"TTLS-Required: x\r\nTLS-Requires: x\r\nTLS-Required: No\r\n" END, true},
+        /* other values */
+        {"TLS-Required:\r\n" END, false},
+        {"TLS-Required: N\r\n" END, false},
+        {"TLS-Required: N\r\n o\r\n" END, false},
+        {"TLS-Required: Not\r\n" END, false},
+        {"TLS-Required: Yes\r\n" END, false},
+        {"TLS-Required: No thanks\r\n" END, false},
+        {"TLS-Required: No\r\n\tthanks\r\n" END, false},
+        {"TLS-Required: \"No\"\r\n" END, false},
+        {"TLS-Required: No (really)\r\n" END, false},
+        /* several fields say nothing, whatever they say */
+        {"TLS-Required: No\r\nTLS-Required: No\r\n" END, false},
+        {"TLS-Required: Yes\r\nTLS-Required: No\r\n" END, false},
+        {"TLS-Required: No\r\nX: y\r\nTLS-Required:\r\n" END, false},
+        {"TLS-Required: No\r\nTLS-Required: No\r\nTLS-Required: No\r\n" END, false},
+        /* other names, and the body */
+        {"X-TLS-Required: No\r\n" END, false},
+        {" TLS-Required: No\r\n" END, false},
+        {"TLS-Required- No\r\n" END, false},
+        {"TLS -Required: No\r\n" END, false},
+        {"Subject: x\r\n TLS-Required: No\r\n" END, false},
+        {END "TLS-Required: No\r\n", false},
+        {"\r\nTLS-Required: No\r\n", false},
+        {"", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct slice in = slice_str(cases[i].message);
+
+        for (size_t cut = 0; cut <= in.n; cut++) {
+            struct header_scan s;
+
+            header_scan_start(&s);
+            header_scan_feed(&s, slice_first(in, cut));
+            header_scan_feed(&s, slice_from(in, cut));
+            if (s.tls_required_no != cases[i].want)
+                fail_msg("%s, cut at %zu", in.p, cut);
+        }
+    }
+}
+
+/* Both in one pass, whichever comes first. */
+static void both_are_found(void **state)
+{
+    static const char *const messages[] = {
+        "Received: by y\r\n\tid q1; d\r\nReceived: by x id no; d\r\nTLS-Required: No\r\n" END,
+        "TLS-Required: No\r\nReceived: by y\r\n\tid q1; d\r\nReceived: by x id no; d\r\n" END,
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(messages); i++) {
+        struct slice in = slice_str(messages[i]);
+        struct header_scan s;
+
+        header_scan_start(&s);
+        for (size_t k = 0; k < in.n; k++)
+            header_scan_feed(&s, slice_of(in.p + k, 1));
+        assert_true(s.done && s.tls_required_no);
+        assert_string_equal(s.queue_id, "q1");
+    }
 }
 
 int main(void)
@@ -131,6 +214,8 @@ int main(void)
         cmocka_unit_test(c_leg_02_queue_ids_of_the_legacy_mtas),
         cmocka_unit_test(long_ids_and_fields),
         cmocka_unit_test(the_search_has_an_end),
+        cmocka_unit_test(tls_required_no),
+        cmocka_unit_test(both_are_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
