@@ -105,9 +105,21 @@ static void check_stubs(struct loader *l)
     }
 }
 
+/* C-DANE-01: who asks for validation in every case must not go without it by mistake */
+static void check_anchor(struct loader *l)
+{
+    struct settings *s = &l->loaded->shown;
+
+    if (s->resolver.require_dnssec && s->resolver.trust_anchor[0] == '\0')
+        loader_rule_error(l, GROUP_RESOLVER, "require_dnssec", s,
+                          "nothing can be validated without resolver.trust_anchor: name the file "
+                          "of the root key, or write false");
+}
+
 void loader_check_rules(struct loader *l)
 {
     check_listeners(l);
     check_stubs(l);
+    check_anchor(l);
     check_sinks(l);
 }

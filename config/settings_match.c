@@ -77,6 +77,42 @@ static void check_pins(struct loader *l, const struct override *o)
                           "pins are missing: add fingerprints = [ \"sha256:...\" ]");
 }
 
+/* C-TLS-01: who weakens what the recipient's domain asks for says how far, and until when */
+static void check_override_policy(struct loader *l, const struct override *o)
+{
+    if (!o->override_policy)
+        return;
+    if (!o->has_level)
+        loader_rule_error(l, GROUP_DESTINATION, "override_policy", o,
+                          "it is the level of this row that overrules: add level, such as level = "
+                          "\"encrypt\"");
+    else if (tls_level_needs(o->level) & NEED_TLSA)
+        loader_rule_error(l, GROUP_DESTINATION, "level", o,
+                          "DANE cannot overrule DANE: write another level, or take "
+                          "override_policy out");
+    if (o->expires == 0)
+        loader_rule_error(l, GROUP_DESTINATION, "override_policy", o,
+                          "an exception from MTA-STS and DANE must end: add expires, such as "
+                          "expires = \"2027-01-31\"");
+}
+
+/* TLSA records stand below a name (RFC 7672 2.2). */
+static void check_dane(struct loader *l, const struct override *o)
+{
+    struct addr a;
+
+    if (!o->has_level || !(tls_level_needs(o->level) & NEED_TLSA))
+        return;
+    if (o->match[0] == '[')
+        loader_rule_error(l, GROUP_DESTINATION, "level", o,
+                          "an address literal has no name and so no TLSA records: write "
+                          "\"encrypt\", or pin fingerprints");
+    else if (o->route_host != NULL && addr_parse(slice_str(o->route_host), &a))
+        loader_rule_error(l, GROUP_DESTINATION, "level", o,
+                          "the route is an address, which has no TLSA records: write the host's "
+                          "name in route, or another level");
+}
+
 static void check_route(struct loader *l, const struct override *o)
 {
     struct slice host = slice_str(o->route_host);
@@ -142,6 +178,8 @@ void loader_check_destinations(struct loader *l)
             match_error(l, o);
         check_names(l, o);
         check_pins(l, o);
+        check_override_policy(l, o);
+        check_dane(l, o);
         check_route(l, o);
     }
     check_duplicates(l);

@@ -52,21 +52,36 @@ static void check_anchor(struct loader *l)
     } else if (unreadable(s->resolver.trust_anchor) != NULL) {
         s->resolver.trust_anchor[0] = '\0';
         from->note = "default, because " PRESET_TRUST_ANCHOR " cannot be read";
+        if (s->resolver.require_dnssec)
+            loader_rule_error(l, GROUP_RESOLVER, "require_dnssec", s,
+                              PRESET_TRUST_ANCHOR " cannot be read: install dns-root-data, name "
+                                                  "another file in trust_anchor, or write false");
     }
 }
 
-static void check_log_file(struct loader *l, const struct log_sink_settings *sink)
+/* The file itself may still have to be made. */
+static void check_written(struct loader *l, enum setting_group_id group, const void *base,
+                          const char *path)
 {
-    size_t n = (size_t)(strrchr(sink->path, '/') - sink->path); /* a path begins with "/" */
-    char *folder = slice_dup(slice_of(sink->path, n > 0 ? n : 1));
+    size_t n = (size_t)(strrchr(path, '/') - path); /* a path begins with "/" */
+    char *folder = slice_dup(slice_of(path, n > 0 ? n : 1));
     struct stat st;
 
-    if (stat(sink->path, &st) == 0 && S_ISDIR(st.st_mode))
-        loader_rule_error(l, GROUP_SINK, "path", sink, "a directory: name a file in it");
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        loader_rule_error(l, group, "path", base, "a directory: name a file in it");
     else if (stat(folder, &st) != 0 || !S_ISDIR(st.st_mode))
-        loader_rule_error(l, GROUP_SINK, "path", sink,
+        loader_rule_error(l, group, "path", base,
                           "its directory is not there: make it, or name another");
     free(folder);
+}
+
+/* The default's directory may be missing: without a store mail goes on, loudly. */
+static void check_store(struct loader *l)
+{
+    struct settings *s = &l->loaded->shown;
+
+    if (s->store.path[0] != '\0' && loaded_source(l->loaded, GROUP_STORE, "path", s)->line != 0)
+        check_written(l, GROUP_STORE, s, s->store.path);
 }
 
 void loader_check_paths(struct loader *l)
@@ -84,7 +99,8 @@ void loader_check_paths(struct loader *l)
     check_anchor(l);
     for (size_t i = 0; i < s->log.sink_count; i++)
         if (s->log.sinks[i].kind == LOG_FILE && s->log.sinks[i].path != NULL)
-            check_log_file(l, &s->log.sinks[i]);
+            check_written(l, GROUP_SINK, &s->log.sinks[i], s->log.sinks[i].path);
+    check_store(l);
     if (s->user_set && s->user[0] != '\0' && getpwnam(s->user) == NULL)
         loader_rule_error(l, GROUP_TOP, "user", s,
                           "no such user: create it (adduser --system --group %s), or write \"\"",

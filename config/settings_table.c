@@ -15,11 +15,10 @@
 #define SECOND (1000 * MS)
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
 #define KIB INT64_C(1024)
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
-
-#define DAY (24 * HOUR)
 
 _Static_assert(sizeof(enum tls_level) == sizeof(int) && sizeof(enum observe) == sizeof(int),
                "words are stored as int");
@@ -157,7 +156,7 @@ const struct setting_row setting_rows[] = {
      .min = 1, .preset = "\"/etc/ssl/certs/ca-certificates.crt\"",
      .help = "PEM file of the roots that are trusted; read again when it changes."},
     {GROUP(TLS), .key = "trust_check", .type = &setting_type_duration, .at = TOP(tls.trust_check),
-     .min = 100 * MS, .max = 24 * HOUR, .preset = "\"60s\"",
+     .min = 100 * MS, .max = DAY, .preset = "\"60s\"",
      .help = "How often trust store, CRL and CA files are looked at for a change."},
     {GROUP(TLS), .key = "crl_files", .type = &setting_type_paths, .at = TOP(tls.crl_files),
      .preset = "[ ]", .help = "Files of certificate revocation lists, PEM or DER."},
@@ -281,8 +280,8 @@ const struct setting_row setting_rows[] = {
      .help = "The answer to the final dot."},
     {GROUP(TIMEOUTS), .key = "quit", SPAN(quit, 10 * MS, 5 * MINUTE), .preset = "\"5s\"",
      .help = "The answer to QUIT."},
-    {GROUP(TIMEOUTS), .key = "client_idle", SPAN(client_idle, 10 * MS, 24 * HOUR),
-     .preset = "\"300s\"", .help = "A client that says nothing."},
+    {GROUP(TIMEOUTS), .key = "client_idle", SPAN(client_idle, 10 * MS, DAY), .preset = "\"300s\"",
+     .help = "A client that says nothing."},
     {GROUP(TIMEOUTS), .key = "shutdown_grace", SPAN(shutdown_grace, 0, HOUR), .preset = "\"30s\"",
      .help = "Running transactions, after SIGTERM."},
 

@@ -17,15 +17,23 @@ struct warner {
     struct buf *out;
 };
 
-static void warn(struct warner *w, enum setting_group_id group, const char *key, const void *base,
-                 const char *text)
+/* "file:line: key = value: "; the text is the caller's. */
+static void warn_head(struct warner *w, enum setting_group_id group, const char *key,
+                      const void *base)
 {
     const struct setting_source *from = loaded_source(w->loaded, group, key, base);
 
     loaded_print_place(w->loaded, from, w->out);
     buf_add(w->out, SLICE(": "));
     loaded_print_row(w->loaded, from, w->out);
-    buf_addf(w->out, ": %s\n", text);
+    buf_add(w->out, SLICE(": "));
+}
+
+static void warn(struct warner *w, enum setting_group_id group, const char *key, const void *base,
+                 const char *text)
+{
+    warn_head(w, group, key, base);
+    buf_addf(w->out, "%s\n", text);
 }
 
 static void warn_top(struct warner *w, const struct settings *s)
@@ -41,6 +49,20 @@ static void warn_top(struct warner *w, const struct settings *s)
              "the host has no full name and MX hosts may refuse this one: set helo_name");
 }
 
+static bool owes_tlsa(enum tls_level level)
+{
+    return (tls_level_needs(level) & NEED_TLSA) != 0;
+}
+
+static const char *no_anchor(enum tls_level level)
+{
+    return level == LEVEL_DANE_ONLY
+               ? "no TLSA record can be trusted without resolver.trust_anchor: mail is always "
+                 "deferred"
+               : "no TLSA record can be trusted without resolver.trust_anchor: mail may leave in "
+                 "clear text";
+}
+
 static void warn_tls(struct warner *w, const struct settings *s)
 {
     if (s->tls.level < LEVEL_ENCRYPT)
@@ -48,11 +70,80 @@ static void warn_tls(struct warner *w, const struct settings *s)
              "mail may leave in clear text to every destination without a row of its own");
     else if (s->tls.level == LEVEL_ENCRYPT)
         warn(w, GROUP_TLS, "level", s, "certificates are not judged: anybody on the path can read");
+    else if (s->tls.level == LEVEL_DANE)
+        warn(w, GROUP_TLS, "level", s,
+             "mail may leave in clear text to every destination without TLSA records");
+    else if (s->tls.level == LEVEL_DANE_ONLY)
+        warn(w, GROUP_TLS, "level", s,
+             "mail to every destination without usable TLSA records is deferred: few have them");
+    if (owes_tlsa(s->tls.level) && s->resolver.trust_anchor[0] == '\0')
+        warn(w, GROUP_TLS, "level", s, no_anchor(s->tls.level));
     if (s->tls.literal_level >= LEVEL_VERIFY)
         warn(w, GROUP_TLS, "literal_level", s,
              "no certificate names an address: mail to address literals is always deferred");
     if (s->tls.min_rsa_bits < 2048)
         warn(w, GROUP_TLS, "min_rsa_bits", s, "RSA keys below 2048 bits can be broken");
+    if (s->tls.half_dane)
+        warn(w, GROUP_TLS, "half_dane", s,
+             "whoever forges the unsigned MX record still chooses the host: DANE proves less for "
+             "such domains (RFC 7672 2.2.1)");
+}
+
+static void warn_lasting(struct warner *w, const struct settings *s)
+{
+    if (!s->mta_sts.enabled)
+        warn(w, GROUP_MTA_STS, "enabled", s,
+             "what recipient domains ask for by MTA-STS is not looked at");
+    if (s->store.path[0] == '\0')
+        warn(w, GROUP_STORE, "path", s,
+             "a restart forgets all MTA-STS policies, and a domain is not protected until its "
+             "policy is fetched again: name a file");
+}
+
+/* Nobody may believe that something is enforced that is only looked at. */
+static void add_observing(struct buf *out, enum observe how)
+{
+    buf_add(out, how == OBSERVE_ALL
+                     ? SLICE("NOTHING is enforced, MTA-STS and DANE neither: it goes out as at "
+                             "level may, and the log says what would have been deferred\n")
+                     : SLICE("tls and destinations are NOT enforced, MTA-STS and DANE are: it goes "
+                             "out as at level may, and the log says what would have been "
+                             "deferred\n"));
+}
+
+static bool observes(enum observe how)
+{
+    return how == OBSERVE_ON || how == OBSERVE_ALL;
+}
+
+static void warn_listener(struct warner *w, const struct listener_settings *one)
+{
+    if (observes(one->observe)) {
+        warn_head(w, GROUP_LISTENER, "observe", one);
+        buf_add(w->out, SLICE("ONLY OBSERVED is the mail of listener "));
+        settings_quote_cut(slice_str(one->name), w->out);
+        buf_add(w->out, SLICE(": "));
+        add_observing(w->out, one->observe);
+    }
+    if (!one->requiretls)
+        return;
+    warn(w, GROUP_LISTENER, "requiretls", one,
+         "mail that asks for REQUIRETLS is refused where the MX host is not proved by DANE, "
+         "MTA-STS or a row of destinations, or does not offer it");
+    if (addr_class(&one->bind) != ADDR_LOOPBACK)
+        warn(w, GROUP_LISTENER, "requiretls", one,
+             "such mail comes to this listener in clear text, against RFC 8689: use a loopback "
+             "address");
+}
+
+static void warn_observing(struct warner *w, const struct settings *s)
+{
+    if (!observes(s->tls.observe))
+        return;
+    warn_head(w, GROUP_TLS, "observe", s);
+    buf_add(w->out, SLICE("ONLY OBSERVED is all mail, except where listeners or destinations say "
+                          "otherwise: "));
+    add_observing(w->out, s->tls.observe);
 }
 
 static void warn_limits(struct warner *w, const struct settings *s)
@@ -60,6 +151,8 @@ static void warn_limits(struct warner *w, const struct settings *s)
     if (s->timeouts.recipient_budget > BUDGET_WISE)
         warn(w, GROUP_TIMEOUTS, "recipient_budget", s,
              "Postfix and Exim stop waiting after 300 s: stay at 280s or less");
+    if (s->timeouts.rung > s->timeouts.handshake)
+        warn(w, GROUP_TIMEOUTS, "rung", s, "no effect: it is longer than timeouts.handshake");
     if (s->limits.recipients < RECIPIENTS_WISE)
         warn(w, GROUP_LIMITS, "recipients", s, "RFC 5321 4.5.3.1.8 asks for 100 at least");
     if (s->limits.auth_line < s->limits.line)
@@ -93,16 +186,73 @@ static bool is_address(const struct override *o)
     return o->match[0] == '[' && o->has_level;
 }
 
-static void warn_destination(struct warner *w, const struct override *o, enum tls_level inherited,
+/* What the row does to policies that others set: it is observed, or it overrules them. */
+static void warn_policy(struct warner *w, const struct override *o, enum tls_level level,
+                        wall_ms now)
+{
+    char until[INSTANT_TEXT_MAX];
+
+    if (o->expires != 0 && o->expires <= now)
+        return; /* in force no more */
+    if (observes(o->observe)) {
+        warn_head(w, GROUP_DESTINATION, "observe", o);
+        buf_add(w->out, SLICE("ONLY OBSERVED is mail to "));
+        settings_quote_cut(slice_str(o->match), w->out);
+        buf_add(w->out, SLICE(": "));
+        add_observing(w->out, o->override_policy ? OBSERVE_ALL : o->observe);
+    }
+    if (o->observe == OBSERVE_ON && (tls_level_needs(level) == 0 || level == LEVEL_DANE))
+        warn(w, GROUP_DESTINATION, "observe", o,
+             "no effect: the level of this row enforces nothing but DANE and MTA-STS; \"all\" "
+             "observes these too");
+    if (!o->override_policy)
+        return;
+    warn_head(w, GROUP_DESTINATION, "override_policy", o);
+    buf_add(w->out, SLICE("mail to "));
+    settings_quote_cut(slice_str(o->match), w->out);
+    buf_addf(w->out,
+             " is at level %s until %s, whatever MTA-STS and DANE ask for; each use is logged\n",
+             tls_level_name(level), instant_text(o->expires, until));
+    if (strcmp(o->match, "*") == 0)
+        warn(w, GROUP_DESTINATION, "override_policy", o,
+             "this switches MTA-STS and DANE off for every other destination: name the domain or "
+             "the MX hosts (\"mx:.suffix\") in match");
+}
+
+/* A row for everybody else. */
+static void warn_everybody(struct warner *w, const struct override *o)
+{
+    if (!o->has_level || strcmp(o->match, "*") != 0)
+        return;
+    if (o->level < LEVEL_ENCRYPT)
+        warn(w, GROUP_DESTINATION, "level", o,
+             "mail to every other destination may leave in clear text");
+    else if (o->level == LEVEL_DANE)
+        warn(w, GROUP_DESTINATION, "level", o,
+             "mail to every other destination without TLSA records may leave in clear text");
+    else if (o->level == LEVEL_DANE_ONLY)
+        warn(w, GROUP_DESTINATION, "level", o,
+             "mail to every other destination without usable TLSA records is deferred, to address "
+             "literals too");
+}
+
+static void warn_destination(struct warner *w, const struct settings *s, const struct override *o,
                              wall_ms now)
 {
+    enum tls_level inherited = o->match[0] == '[' ? s->tls.literal_level : s->tls.level;
     enum tls_level level = o->has_level ? o->level : inherited;
     bool trust = level == LEVEL_VERIFY || level == LEVEL_SECURE;
 
     warn_expiry(w, o, now);
-    if (o->has_level && level < LEVEL_ENCRYPT && strcmp(o->match, "*") == 0)
-        warn(w, GROUP_DESTINATION, "level", o,
-             "mail to every other destination may leave in clear text");
+    warn_policy(w, o, level, now);
+    warn_everybody(w, o);
+    if (o->has_level && owes_tlsa(level) && s->resolver.trust_anchor[0] == '\0')
+        warn(w, GROUP_DESTINATION, "level", o, no_anchor(level));
+    if (!o->has_level && owes_tlsa(level) && is_address(o))
+        warn(w, GROUP_DESTINATION, "match", o,
+             level == LEVEL_DANE
+                 ? "an address has no TLSA records: mail may leave in clear text; add a level"
+                 : "an address has no TLSA records: mail is always deferred; add a level");
     if (o->names.count > 0 && !trust)
         warn(w, GROUP_DESTINATION, "names", o,
              "no effect on delivery: the level of this row needs no name");
@@ -125,7 +275,11 @@ void settings_warnings(const struct settings *s, wall_ms now, struct buf *out)
 
     warn_top(&w, s);
     warn_tls(&w, s);
+    warn_observing(&w, s);
+    for (size_t i = 0; i < s->listener_count; i++)
+        warn_listener(&w, &s->listeners[i]);
+    warn_lasting(&w, s);
     warn_limits(&w, s);
     for (size_t i = 0; i < s->destination_count; i++)
-        warn_destination(&w, &s->destinations[i], s->tls.level, now);
+        warn_destination(&w, s, &s->destinations[i], now);
 }

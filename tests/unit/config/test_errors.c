@@ -35,8 +35,8 @@ static const struct {
      "t.conf:2: workers = \"3\": write a whole number without quotes between 0 and 256\n"
      "t.conf:3: log.format = \"xml\": write \"auto\", \"json\" or \"text\"\n"},
     {"word, near miss", "tls: { level = \"verfy\"; };",
-     "t.conf:1: tls.level = \"verfy\": write \"none\", \"may\", \"encrypt\", \"verify\" or "
-     "\"secure\" (did you mean \"verify\"?)\n"},
+     "t.conf:1: tls.level = \"verfy\": write \"none\", \"may\", \"encrypt\", \"verify\", "
+     "\"secure\", \"dane\" or \"dane-only\" (did you mean \"verify\"?)\n"},
     {"word, far miss", "log: { format = \"logfmt\"; };",
      "t.conf:1: log.format = \"logfmt\": write \"auto\", \"json\" or \"text\"\n"},
     {"word without quotes", "tls: { min_version = 1.2; };",
@@ -47,8 +47,44 @@ static const struct {
      "destinations = ( { match = \"a.example\"; min_version = \"1.0\"; } );",
      "t.conf:1: destinations[0].min_version = \"1.0\": write \"1.2\" or \"1.3\"\n"},
     {"fingerprint as default", "tls: { level = \"fingerprint\"; };",
-     "t.conf:1: tls.level = \"fingerprint\": write \"none\", \"may\", \"encrypt\", \"verify\" or "
+     "t.conf:1: tls.level = \"fingerprint\": write \"none\", \"may\", \"encrypt\", \"verify\", "
+     "\"secure\", \"dane\" or \"dane-only\"\n"},
+    {"dane for literals, C-MX-08", "tls: { literal_level = \"dane\"; };",
+     "t.conf:1: tls.literal_level = \"dane\": write \"none\", \"may\", \"encrypt\", \"verify\" or "
      "\"secure\"\n"},
+    {"dane-only for literals, C-MX-08", "tls: { literal_level = \"dane-only\"; };",
+     "t.conf:1: tls.literal_level = \"dane-only\": write \"none\", \"may\", \"encrypt\", "
+     "\"verify\" "
+     "or \"secure\"\n"},
+    {"observe, another word", "tls: { observe = \"yes\"; };",
+     "t.conf:1: tls.observe = \"yes\": write true or false without quotes, or \"all\" in quotes\n"},
+    {"observe as a number", "listeners = ( { observe = 1; } );",
+     "t.conf:1: listeners[0].observe = 1: write true or false without quotes, or \"all\" in "
+     "quotes\n"},
+    {"observe with a control byte",
+     "destinations = ( { match = \"a.example\"; observe = \"on\\n\"; } );",
+     "t.conf:1: destinations[0].observe = \"on\\x0a\": control characters are in it: take them "
+     "out\n"},
+    {"DNSSEC required and without an anchor, C-DANE-01",
+     "resolver: { require_dnssec = true;\n trust_anchor = \"\"; };",
+     "t.conf:1: resolver.require_dnssec = true: nothing can be validated without "
+     "resolver.trust_anchor: name the file of the root key, or write false\n"},
+    {"a fetch longer than RFC 8461 allows, C-STS-04", "mta_sts: { timeout = \"61s\"; };",
+     "t.conf:1: mta_sts.timeout = \"61s\": out of bounds: write a duration between \"1s\" and "
+     "\"1m\"\n"},
+    {"a refresh that policies outlive, C-STS-09", "mta_sts: { refresh = \"8d\"; };",
+     "t.conf:1: mta_sts.refresh = \"8d\": out of bounds: write a duration between \"1s\" and "
+     "\"7d\"\n"},
+    {"no fetch at all", "mta_sts: { fetches = 0; };",
+     "t.conf:1: mta_sts.fetches = 0: out of bounds: write a number between 1 and 256\n"},
+    {"a ladder that is never climbed again, C-TLS-06", "tls: { ladder_ttl = \"31d\"; };",
+     "t.conf:1: tls.ladder_ttl = \"31d\": out of bounds: write a duration between \"1s\" and "
+     "\"30d\"\n"},
+    {"a ladder without memory", "tls: { ladder_addresses = 99; };",
+     "t.conf:1: tls.ladder_addresses = 99: out of bounds: write a number between 100 and "
+     "1000000\n"},
+    {"store with a relative path", "store: { path = \"tlsmend.db\"; };",
+     "t.conf:1: store.path = \"tlsmend.db\": write an absolute path in quotes, beginning with /\n"},
     {"protocol that does not exist yet", "listeners = ( { protocol = \"lmtp\"; } );",
      "t.conf:1: listeners[0].protocol = \"lmtp\": write \"smtp\"\n"},
     {"integer in quotes", "workers = \"3\";",
@@ -217,141 +253,6 @@ static const struct {
      "resolver: { stubs = ( { zone = \".\"; address = \"[::1]\"; } ); };",
      "t.conf:1: resolver.stubs[0].address = \"[::1]\": write an address in quotes: \"192.0.2.53\", "
      "\"192.0.2.53:5353\", \"[2001:db8::53]:53\"\n"},
-    {"destination without match", "destinations = ( { level = \"may\"; } );",
-     "t.conf:1: destinations[0] = { ... }: match is missing: add match, text in quotes\n"},
-    {"match of an address", "destinations = ( { match = \"postmaster@a.example\"; } );",
-     "t.conf:1: destinations[0].match = \"postmaster@a.example\": write the domain alone, "
-     "\"a.example\": rows apply to domains\n"},
-    {"match with a star label", "destinations = ( { match = \"*.a.example\"; } );",
-     "t.conf:1: destinations[0].match = \"*.a.example\": write \".a.example\" for all domains "
-     "below it\n"},
-    {"match that is not ASCII", "destinations = ( { match = \"b\303\274cher.example\"; } );",
-     "t.conf:1: destinations[0].match = \"b\303\274cher.example\": not ASCII: write the A-label of "
-     "this name (xn--...)\n"},
-    {"match with an empty label", "destinations = ( { match = \"a..example\"; } );",
-     "t.conf:1: destinations[0].match = \"a..example\": write a domain, \".parent\", \"mx:host\", "
-     "\"mx:.suffix\", \"[192.0.2.1]\", \"[IPv6:2001:db8::1]\" or \"*\"\n"},
-    {"match mx: alone", "destinations = ( { match = \"mx:\"; } );",
-     "t.conf:1: destinations[0].match = \"mx:\": write a domain, \".parent\", \"mx:host\", "
-     "\"mx:.suffix\", \"[192.0.2.1]\", \"[IPv6:2001:db8::1]\" or \"*\"\n"},
-    {"match of an address without brackets", "destinations = ( { match = \"192.0.2.1\"; } );",
-     "t.conf:1: destinations[0].match = \"192.0.2.1\": write a domain, \".parent\", \"mx:host\", "
-     "\"mx:.suffix\", \"[192.0.2.1]\", \"[IPv6:2001:db8::1]\" or \"*\"\n"},
-    {"match of a bad literal", "destinations = ( { match = \"[2001:db8::1]\"; } );",
-     "t.conf:1: destinations[0].match = \"[2001:db8::1]\": write a domain, \".parent\", "
-     "\"mx:host\", \"mx:.suffix\", \"[192.0.2.1]\", \"[IPv6:2001:db8::1]\" or \"*\"\n"},
-    {"same match twice",
-     "destinations = (\n { match = \"a.example\"; },\n { match = \"b.example\"; },\n { match = "
-     "\"A.Example.\"; }\n);",
-     "t.conf:4: destinations[2].match = \"a.example\": t.conf:2 has that match already: make one "
-     "row of both\n"},
-    {"fingerprint without pins",
-     "destinations = ( { match = \"a.example\"; level = \"fingerprint\"; } );",
-     "t.conf:1: destinations[0].level = \"fingerprint\": pins are missing: add fingerprints = [ "
-     "\"sha256:...\" ]\n"},
-    {"fingerprint, short",
-     "destinations = ( { match = \"a.example\"; fingerprints = [ \"00:11\" ]; } );",
-     "t.conf:1: destinations[0].fingerprints[0] = \"00:11\": write the list as [ \"sha256:...\" ], "
-     "32 bytes (SHA-256) or 64 bytes (SHA-512) in hex, with or without colons\n"},
-    {"fingerprint, no hex",
-     "destinations = ( { match = \"a.example\"; fingerprints = [ "
-     "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdxx\" ]; } );",
-     "t.conf:1: destinations[0].fingerprints[0] = "
-     "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdxx\": write the list as [ "
-     "\"sha256:...\" ], 32 bytes (SHA-256) or 64 bytes (SHA-512) in hex, with or without colons\n"},
-    {"fingerprint, SHA-256 said to be SHA-512",
-     "destinations = ( { match = \"a.example\"; fingerprints = [ "
-     "\"sha512:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\" ]; } );",
-     "t.conf:1: destinations[0].fingerprints[0] = "
-     "\"sha512:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\": write the list "
-     "as [ \"sha256:...\" ], 32 bytes (SHA-256) or 64 bytes (SHA-512) in hex, with or without "
-     "colons\n"},
-    {"fingerprint, SHA-1",
-     "destinations = ( { match = \"a.example\"; fingerprints = [ "
-     "\"0123456789abcdef0123456789abcdef01234567\" ]; } );",
-     "t.conf:1: destinations[0].fingerprints[0] = \"0123456789abcdef0123456789abcdef01234567\": "
-     "write the list as [ \"sha256:...\" ], 32 bytes (SHA-256) or 64 bytes (SHA-512) in hex, with "
-     "or without colons\n"},
-    {"fingerprint, colons at random",
-     "destinations = ( { match = \"a.example\"; fingerprints = [ "
-     "\"01:23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\" ]; } );",
-     "t.conf:1: destinations[0].fingerprints[0] = "
-     "\"01:23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\": write the list as [ "
-     "\"sha256:...\" ], 32 bytes (SHA-256) or 64 bytes (SHA-512) in hex, with or without colons\n"},
-    {"names with a blank", "destinations = ( { match = \"a.example\"; names = [ \"mx a\" ]; } );",
-     "t.conf:1: destinations[0].names = [ \"mx a\" ]: write hostname, nexthop, dot-nexthop, a host "
-     "name, or .name\n"},
-    {"names with a star",
-     "destinations = ( { match = \"a.example\"; names = [ \"*.a.example\" ]; } );",
-     "t.conf:1: destinations[0].names = [ \"*.a.example\" ]: write hostname, nexthop, dot-nexthop, "
-     "a host name, or .name\n"},
-    {"names not ASCII",
-     "destinations = ( { match = \"a.example\"; names = [ \"b\303\274cher.example\" ]; } );",
-     "t.conf:1: destinations[0].names = [ \"b\303\274cher.example\" ]: not ASCII: write the "
-     "A-label of this name (xn--...)\n"},
-    {"expires in words", "destinations = ( { match = \"a.example\"; expires = \"31.1.2027\"; } );",
-     "t.conf:1: destinations[0].expires = \"31.1.2027\": write a real day in quotes (ISO 8601, "
-     "UTC): \"2027-01-31\" or \"2027-01-31T12:00:00Z\"\n"},
-    {"expires on no real day",
-     "destinations = ( { match = \"a.example\"; expires = \"2027-02-29\"; } );",
-     "t.conf:1: destinations[0].expires = \"2027-02-29\": write a real day in quotes (ISO 8601, "
-     "UTC): \"2027-01-31\" or \"2027-01-31T12:00:00Z\"\n"},
-    {"expires as a number", "destinations = ( { match = \"a.example\"; expires = 20270131; } );",
-     "t.conf:1: destinations[0].expires = 20270131: write a real day in quotes (ISO 8601, UTC): "
-     "\"2027-01-31\" or \"2027-01-31T12:00:00Z\"\n"},
-    {"expires in 1970", "destinations = ( { match = \"a.example\"; expires = \"1970-01-01\"; } );",
-     "t.conf:1: destinations[0].expires = \"1970-01-01\": write a real day in quotes (ISO 8601, "
-     "UTC): \"2027-01-31\" or \"2027-01-31T12:00:00Z\"\n"},
-    {"route without host", "destinations = ( { match = \"a.example\"; route = { port = 25; }; } );",
-     "t.conf:1: destinations[0].route = { ... }: host is missing: add host, text in quotes\n"},
-    {"route as text", "destinations = ( { match = \"a.example\"; route = \"mx.example:25\"; } );",
-     "t.conf:1: destinations[0].route = \"mx.example:25\": write a group in braces: route: { ... "
-     "}\n"},
-    {"route with a port in host",
-     "destinations = ( { match = \"a.example\"; route = { host = \"mx.example:25\"; }; } );",
-     "t.conf:1: destinations[0].route.host = \"mx.example:25\": write a host name or an IP "
-     "address, without brackets or port\n"},
-    {"route of an MX row",
-     "destinations = ( { match = \"mx:.b.example\"; route = { host = \"mx.example\"; }; } );",
-     "t.conf:1: destinations[0].route.host = \"mx.example\": a route belongs to a domain, this row "
-     "to an MX host: write the domain in match, or take route out\n"},
-    {"fingerprint, a colon too many",
-     "destinations = ( { match = \"a.example\"; fingerprints = [ "
-     "\"0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:"
-     "0a:0a:\" ]; } );",
-     "t.conf:1: destinations[0].fingerprints[0] = "
-     "\"0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:"
-     "0a:0a:\": write the list as [ \"sha256:...\" ], 32 bytes (SHA-256) or 64 bytes (SHA-512) in "
-     "hex, with or without colons\n"},
-    {"fingerprint, one colon is none",
-     "destinations = ( { match = \"a.example\"; fingerprints = [ "
-     "\"0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a-0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:"
-     "0a:0a\" ]; } );",
-     "t.conf:1: destinations[0].fingerprints[0] = "
-     "\"0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a-0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:0a:"
-     "0a:0a\": write the list as [ \"sha256:...\" ], 32 bytes (SHA-256) or 64 bytes (SHA-512) in "
-     "hex, with or without colons\n"},
-    {"match with a label of 64 letters",
-     "destinations = ( { match = "
-     "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example\"; } );",
-     "t.conf:1: destinations[0].match = "
-     "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example\": write a "
-     "domain, \".parent\", \"mx:host\", \"mx:.suffix\", \"[192.0.2.1]\", \"[IPv6:2001:db8::1]\" or "
-     "\"*\"\n"},
-    {"match of 254 letters",
-     "destinations = ( { match = "
-     "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
-     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
-     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
-     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
-     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"; } );",
-     "t.conf:1: destinations[0].match = "
-     "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
-     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
-     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
-     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
-     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\": write a domain, \".parent\", "
-     "\"mx:host\", \"mx:.suffix\", \"[192.0.2.1]\", \"[IPv6:2001:db8::1]\" or \"*\"\n"},
     {"syntax: no value", "workers = ;",
      "t.conf:1: \"workers = ;\": syntax error here or just before: write key = value; and close "
      "every {, ( and [\n"},

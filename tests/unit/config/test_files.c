@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -39,7 +40,8 @@ static void test_missing_files(void **state)
         "destinations = ( { match = \"*\"; ca_file = \"/nonexistent/c\"; } );\n"
         "resolver: { trust_anchor = \"/nonexistent/d\"; };\n"
         "log: { sinks = ( { kind = \"file\"; path = \"/nonexistent/e\"; },\n"
-        "                 { kind = \"file\"; path = \"/tmp\"; } ); };\n";
+        "                 { kind = \"file\"; path = \"/tmp\"; } ); };\n"
+        "store: { path = \"/nonexistent/f\"; };\n";
     static const char *const wanted[] = {
         "t.conf:1: user = \"no-such-user\": no such user: create it",
         "t.conf:2: tls.trust_store = \"/nonexistent/a\": /nonexistent/a: No such file",
@@ -49,6 +51,8 @@ static void test_missing_files(void **state)
         "t.conf:5: resolver.trust_anchor = \"/nonexistent/d\": /nonexistent/d: No such file",
         "t.conf:6: log.sinks[0].path = \"/nonexistent/e\": its directory is not there",
         "t.conf:7: log.sinks[1].path = \"/tmp\": a directory: name a file in it",
+        "t.conf:8: store.path = \"/nonexistent/f\": its directory is not there: make it, or name "
+        "another",
     };
     struct buf errors;
 
@@ -58,6 +62,61 @@ static void test_missing_files(void **state)
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
         if (strstr(buf_cstr(&errors), wanted[i]) == NULL)
             fail_msg("no \"%s\" in:\n%s", wanted[i], buf_cstr(&errors));
+    buf_clear(&errors);
+}
+
+/* The store's file is made by the daemon: only where it could never be, that is an error. */
+static void test_store_path(void **state)
+{
+    static const struct {
+        const char *text, *path, *errors;
+    } cases[] = {
+        {"store: { path = \"/tmp/no-such-store.db\"; };", "/tmp/no-such-store.db", ""},
+        {"store: { path = \"\"; };", "", ""},
+        {"", "/var/lib/tlsmend/tlsmend.db", ""},
+        {"\nstore: { path = \"/tmp\"; };", NULL,
+         "t.conf:2: store.path = \"/tmp\": a directory: name a file in it\n"},
+        {"store: { path = \"/dev/null/f\"; };", NULL,
+         "t.conf:1: store.path = \"/dev/null/f\": its directory is not there: make it, or name "
+         "another\n"},
+    };
+    struct buf errors;
+
+    (void)state;
+    buf_init(&errors, 4096);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct settings *s =
+            settings_parse(cases[i].text, strlen(cases[i].text), "t.conf", true, &errors);
+
+        assert_string_equal(buf_cstr(&errors), cases[i].errors);
+        assert_true((s == NULL) == (cases[i].path == NULL));
+        if (s != NULL)
+            assert_string_equal(s->store.path, cases[i].path);
+        settings_drop(&s);
+        buf_reset(&errors);
+    }
+    buf_clear(&errors);
+}
+
+/* C-DANE-01: a default anchor that is missing is a warning, unless validation is required. */
+static void test_required_anchor(void **state)
+{
+    static const char text[] = "resolver: { require_dnssec = true; };";
+    struct buf errors;
+    struct settings *s;
+
+    (void)state;
+    buf_init(&errors, 4096);
+    s = settings_parse(text, sizeof(text) - 1, "t.conf", true, &errors);
+    if (access("/usr/share/dns/root.key", R_OK) == 0) {
+        assert_non_null(s);
+        assert_string_equal(s->resolver.trust_anchor, "/usr/share/dns/root.key");
+    } else {
+        assert_null(s);
+        assert_non_null(strstr(buf_cstr(&errors), "t.conf:1: resolver.require_dnssec = true: "
+                                                  "/usr/share/dns/root.key cannot be read: "));
+    }
+    settings_drop(&s);
     buf_clear(&errors);
 }
 
@@ -96,8 +155,8 @@ static void test_sample_loads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_load),
-        cmocka_unit_test(test_missing_files),
+        cmocka_unit_test(test_load),         cmocka_unit_test(test_missing_files),
+        cmocka_unit_test(test_store_path),   cmocka_unit_test(test_required_anchor),
         cmocka_unit_test(test_sample_loads),
     };
 

@@ -54,6 +54,34 @@ static const struct {
     {"tls: { crl_files = [ \"/a\", \"/b\" ]; };", "tls.crl_files = [ \"/a\", \"/b\" ]"},
     {"tls: { crl_files = ( \"/a\" ); };", "tls.crl_files = [ \"/a\" ]"},
     {"tls: { min_rsa_bits = 3072; };", "tls.min_rsa_bits = 3072"},
+    {"tls: { level = \"dane\"; };", "tls.level = \"dane\""},
+    {"tls: { level = \"dane-only\"; };", "tls.level = \"dane-only\""},
+    {"tls: { observe = false; };", "tls.observe = false"},
+    {"tls: { observe = True; };", "tls.observe = true"},
+    {"tls: { observe = \"off\"; };", "tls.observe = false"},
+    {"tls: { observe = \"on\"; };", "tls.observe = true"},
+    {"tls: { observe = \"all\"; };", "tls.observe = \"all\""},
+    {"tls: { half_dane = true; };", "tls.half_dane = true"},
+    {"tls: { ladder_ttl = \"30d\"; };", "tls.ladder_ttl = \"30d\""},
+    {"tls: { ladder_addresses = 1000000; };", "tls.ladder_addresses = 1000000"},
+    {"listeners = ( { observe = \"all\"; } );", "listeners[0].observe = \"all\""},
+    {"listeners = ( { requiretls = true; } );", "listeners[0].requiretls = true"},
+    {"destinations = ( { match = \"*\"; observe = false; } );", "destinations[0].observe = false"},
+    {"destinations = ( { match = \"*\"; override_policy = true; level = \"may\"; expires = "
+     "\"2027-01-31\"; } );",
+     "destinations[0].override_policy = true"},
+    {"destinations = ( { match = \"*\"; override_policy = false; } );",
+     "destinations[0].override_policy = false"},
+    {"destinations = ( { match = \"a.example\"; level = \"dane-only\"; route = { host = "
+     "\"mx.a.example\"; }; } );",
+     "destinations[0].level = \"dane-only\""},
+    {"resolver: { require_dnssec = true; };", "resolver.require_dnssec = true"},
+    {"mta_sts: { enabled = false; };", "mta_sts.enabled = false"},
+    {"mta_sts: { timeout = \"1m\"; };", "mta_sts.timeout = \"1m\""},
+    {"mta_sts: { refresh = \"7d\"; };", "mta_sts.refresh = \"7d\""},
+    {"mta_sts: { fetches = 256; policies = 100; };", "mta_sts.policies = 100"},
+    {"store: { path = \"\"; };", "store.path = \"\""},
+    {"timeouts: { rung = \"10ms\"; };", "timeouts.rung = \"10ms\""},
     {"destinations = ( { match = \"Partner.Example.\"; } );",
      "destinations[0].match = \"partner.example\""},
     {"destinations = ( { match = \".legacy.example\"; } );",
@@ -150,20 +178,34 @@ static void test_defaults(void **state)
     assert_int_equal(s->tls.min_version, TLS_VERSION_1_2);
     assert_string_equal(s->tls.trust_store, "/etc/ssl/certs/ca-certificates.crt");
     assert_int_equal(s->tls.min_rsa_bits, 2048); /* C-CERT-02 */
+    assert_int_equal(s->tls.observe, OBSERVE_OFF);
+    assert_int_equal(s->listeners[0].observe, OBSERVE_UNSET);
+    assert_false(s->listeners[0].requiretls);
+    assert_false(s->tls.half_dane);                /* C-DANE-08 */
+    assert_int_equal(s->tls.ladder_ttl, 86400000); /* C-TLS-06 */
+    assert_int_equal(s->tls.ladder_addresses, 10000);
     assert_int_equal(s->destination_count, 0);
     assert_null(s->destinations);
     assert_true(s->resolver.system);
+    assert_false(s->resolver.require_dnssec); /* C-DANE-01 */
     assert_false(s->resolver.allow_private_mx);
     assert_string_equal(s->resolver.trust_anchor, "/usr/share/dns/root.key");
     assert_int_equal(s->resolver.timeout, 20000);
     assert_int_equal(s->resolver.addresses, 5); /* C-MX-01 */
     assert_int_equal(s->resolver.mx_port, 25);
+    assert_true(s->mta_sts.enabled);
+    assert_int_equal(s->mta_sts.timeout, 60000);    /* C-STS-04 */
+    assert_int_equal(s->mta_sts.refresh, 86400000); /* C-STS-09 */
+    assert_int_equal(s->mta_sts.fetches, 16);
+    assert_int_equal(s->mta_sts.policies, 100000);
+    assert_string_equal(s->store.path, "/var/lib/tlsmend/tlsmend.db");
     assert_int_equal(s->timeouts.recipient_budget, 240000); /* C-OUT-02 from here */
     assert_int_equal(s->timeouts.connect, 30000);
     assert_int_equal(s->timeouts.greeting, 60000);
     assert_int_equal(s->timeouts.ehlo, 60000);
     assert_int_equal(s->timeouts.starttls, 30000);
     assert_int_equal(s->timeouts.handshake, 60000);
+    assert_int_equal(s->timeouts.rung, 15000);
     assert_int_equal(s->timeouts.data, 100000);
     assert_int_equal(s->timeouts.block, 180000);
     assert_int_equal(s->timeouts.final, 590000);
@@ -247,6 +289,38 @@ static void test_everything(void **state)
     settings_drop(&s);
 }
 
+/* What is not written is UNSET, so that the wider place decides; what is written is never UNSET. */
+static void test_observe(void **state)
+{
+    struct settings *s =
+        parse("listeners = ( { name = \"a\"; port = 1; },\n"
+              "  { name = \"b\"; port = 2; observe = true; requiretls = true; },\n"
+              "  { name = \"c\"; port = 3; observe = \"all\"; },\n"
+              "  { name = \"d\"; port = 4; observe = \"off\"; } );\n"
+              "destinations = ( { match = \"a.example\"; },\n"
+              "  { match = \"b.example\"; observe = \"on\"; level = \"may\";\n"
+              "    override_policy = true; expires = \"2027-01-31\"; },\n"
+              "  { match = \"c.example\"; observe = false; level = \"dane\"; } );\n"
+              "tls: { observe = \"all\"; half_dane = true; };\n");
+
+    (void)state;
+    assert_int_equal(s->tls.observe, OBSERVE_ALL);
+    assert_true(s->tls.half_dane);
+    assert_int_equal(s->listeners[0].observe, OBSERVE_UNSET);
+    assert_false(s->listeners[0].requiretls);
+    assert_int_equal(s->listeners[1].observe, OBSERVE_ON);
+    assert_true(s->listeners[1].requiretls);
+    assert_int_equal(s->listeners[2].observe, OBSERVE_ALL);
+    assert_int_equal(s->listeners[3].observe, OBSERVE_OFF);
+    assert_int_equal(s->destinations[0].observe, OBSERVE_UNSET);
+    assert_false(s->destinations[0].override_policy);
+    assert_int_equal(s->destinations[1].observe, OBSERVE_ON);
+    assert_true(s->destinations[1].override_policy);
+    assert_int_equal(s->destinations[2].observe, OBSERVE_OFF);
+    assert_int_equal(s->destinations[2].level, LEVEL_DANE);
+    settings_drop(&s);
+}
+
 /* A snapshot lives as long as its last holder. */
 static void test_holds(void **state)
 {
@@ -308,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_printed),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_observe),
         cmocka_unit_test(test_holds),
         cmocka_unit_test(test_helo_name_of_the_host),
         cmocka_unit_test(test_thousands_of_destinations),

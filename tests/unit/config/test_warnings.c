@@ -106,6 +106,123 @@ static const struct {
      "read\n"
      "t.conf:3: destinations[0].names = [ \"nexthop\" ]: no effect on delivery: the level of this "
      "row needs no name\n"},
+    {"clear text without TLSA records", NAME "tls: { level = \"dane\"; };",
+     "t.conf:2: tls.level = \"dane\": mail may leave in clear text to every destination without "
+     "TLSA records\n"},
+    {"deferred without TLSA records", NAME "tls: { level = \"dane-only\"; };",
+     "t.conf:2: tls.level = \"dane-only\": mail to every destination without usable TLSA records "
+     "is deferred: few have them\n"},
+    {"DANE without an anchor, C-DANE-01",
+     NAME "tls: { level = \"dane\"; };\nresolver: { trust_anchor = \"\"; };\ndestinations = ( { "
+          "match = \"a.example\"; level = \"dane-only\"; }, { match = \"b.example\"; } );",
+     "t.conf:2: tls.level = \"dane\": mail may leave in clear text to every destination without "
+     "TLSA records\n"
+     "t.conf:2: tls.level = \"dane\": no TLSA record can be trusted without resolver.trust_anchor: "
+     "mail may leave in clear text\n"
+     "t.conf:3: resolver.trust_anchor = \"\": DNS answers are not validated: install "
+     "dns-root-data\n"
+     "t.conf:4: destinations[0].level = \"dane-only\": no TLSA record can be trusted without "
+     "resolver.trust_anchor: mail is always deferred\n"},
+    {"DANE for everybody else", NAME "destinations = ( { match = \"*\"; level = \"dane\"; } );",
+     "t.conf:2: destinations[0].level = \"dane\": mail to every other destination without TLSA "
+     "records may leave in clear text\n"},
+    {"only DANE for everybody else",
+     NAME "destinations = ( { match = \"*\"; level = \"dane-only\"; } );",
+     "t.conf:2: destinations[0].level = \"dane-only\": mail to every other destination without "
+     "usable TLSA records is deferred, to address literals too\n"},
+    {"DANE for one domain is the administrator's choice",
+     NAME "destinations = ( { match = \"a.example\"; level = \"dane-only\"; }, { match = "
+          "\"b.example\"; level = \"dane\"; } );",
+     ""},
+    {"no name to look below",
+     NAME "tls: { level = \"dane-only\"; };\ndestinations = ( { match = \"a.example\"; route = { "
+          "host = \"10.0.0.5\"; }; },\n{ match = \"[10.0.0.6]\"; }, { match = \"b.example\"; level "
+          "= \"may\"; route = { host = \"10.0.0.5\"; }; } );",
+     "t.conf:2: tls.level = \"dane-only\": mail to every destination without usable TLSA records "
+     "is deferred: few have them\n"
+     "t.conf:3: destinations[0].match = \"a.example\": an address has no TLSA records: mail is "
+     "always deferred; add a level\n"},
+    {"half DANE, C-DANE-08", NAME "tls: { half_dane = true; };",
+     "t.conf:2: tls.half_dane = true: whoever forges the unsigned MX record still chooses the "
+     "host: DANE proves less for such domains (RFC 7672 2.2.1)\n"},
+    {"no MTA-STS", NAME "mta_sts: { enabled = false; };",
+     "t.conf:2: mta_sts.enabled = false: what recipient domains ask for by MTA-STS is not looked "
+     "at\n"},
+    {"no store, C-STS-09", NAME "store: { path = \"\"; };",
+     "t.conf:2: store.path = \"\": a restart forgets all MTA-STS policies, and a domain is not "
+     "protected until its policy is fetched again: name a file\n"},
+    {"a rung as long as the handshake", NAME "timeouts: { rung = \"15s\"; handshake = \"15s\"; };",
+     ""},
+    {"a rung longer than the handshake", NAME "timeouts: { rung = \"16s\"; handshake = \"15s\"; };",
+     "t.conf:2: timeouts.rung = \"16s\": no effect: it is longer than timeouts.handshake\n"},
+    {"REQUIRETLS",
+     NAME "listeners = ( { name = \"a\"; }, { name = \"b\"; requiretls = true; port = 25; } );",
+     "t.conf:2: listeners[1].requiretls = true: mail that asks for REQUIRETLS is refused where the "
+     "MX host is not proved by DANE, MTA-STS or a row of destinations, or does not offer it\n"},
+    {"REQUIRETLS in clear text",
+     NAME "listeners = ( { address = \"192.0.2.10\"; allow_clients = [ \"192.0.2.20\" ]; "
+          "requiretls = true; } );",
+     "t.conf:2: listeners[0].requiretls = true: mail that asks for REQUIRETLS is refused where the "
+     "MX host is not proved by DANE, MTA-STS or a row of destinations, or does not offer it\n"
+     "t.conf:2: listeners[0].requiretls = true: such mail comes to this listener in clear text, "
+     "against RFC 8689: use a loopback address\n"},
+    {"everything is only observed", NAME "tls: { observe = true; };",
+     "t.conf:2: tls.observe = true: ONLY OBSERVED is all mail, except where listeners or "
+     "destinations say otherwise: tls and destinations are NOT enforced, MTA-STS and DANE are: it "
+     "goes out as at level may, and the log says what would have been deferred\n"},
+    {"everything is only observed, policies too", NAME "tls: { observe = \"all\"; };",
+     "t.conf:2: tls.observe = \"all\": ONLY OBSERVED is all mail, except where listeners or "
+     "destinations say otherwise: NOTHING is enforced, MTA-STS and DANE neither: it goes out as at "
+     "level may, and the log says what would have been deferred\n"},
+    {"some listeners are only observed",
+     NAME "listeners = ( { name = \"a\"; observe = true; },\n{ name = \"b\"; port = 1; observe = "
+          "false; },\n{ name = \"the \\\"old\\\" one\"; port = 2; observe = \"all\"; } );",
+     "t.conf:2: listeners[0].observe = true: ONLY OBSERVED is the mail of listener \"a\": tls and "
+     "destinations are NOT enforced, MTA-STS and DANE are: it goes out as at level may, and the "
+     "log says what would have been deferred\n"
+     "t.conf:4: listeners[2].observe = \"all\": ONLY OBSERVED is the mail of listener \"the "
+     "\\\"old\\\" one\": NOTHING is enforced, MTA-STS and DANE neither: it goes out as at level "
+     "may, and the log says what would have been deferred\n"},
+    {"some destinations are only observed",
+     NAME "destinations = ( { match = \"a.example\"; observe = true; },\n{ match = \"b.example\"; "
+          "observe = false; }, { match = \".c.example\"; level = \"secure\"; observe = \"all\"; "
+          "},\n{ match = \"d.example\"; level = \"may\"; observe = \"all\"; } );",
+     "t.conf:2: destinations[0].observe = true: ONLY OBSERVED is mail to \"a.example\": tls and "
+     "destinations are NOT enforced, MTA-STS and DANE are: it goes out as at level may, and the "
+     "log says what would have been deferred\n"
+     "t.conf:3: destinations[2].observe = \"all\": ONLY OBSERVED is mail to \".c.example\": "
+     "NOTHING is enforced, MTA-STS and DANE neither: it goes out as at level may, and the log says "
+     "what would have been deferred\n"
+     "t.conf:4: destinations[3].observe = \"all\": ONLY OBSERVED is mail to \"d.example\": NOTHING "
+     "is enforced, MTA-STS and DANE neither: it goes out as at level may, and the log says what "
+     "would have been deferred\n"},
+    {"nothing to observe",
+     NAME "destinations = ( { match = \"a.example\"; level = \"dane\"; observe = true; } );",
+     "t.conf:2: destinations[0].observe = true: ONLY OBSERVED is mail to \"a.example\": tls and "
+     "destinations are NOT enforced, MTA-STS and DANE are: it goes out as at level may, and the "
+     "log says what would have been deferred\n"
+     "t.conf:2: destinations[0].observe = true: no effect: the level of this row enforces nothing "
+     "but DANE and MTA-STS; \"all\" observes these too\n"},
+    {"what has expired neither observes nor overrules",
+     NAME "destinations = ( { match = \"a.example\"; level = \"may\"; observe = \"all\"; "
+          "override_policy = true; expires = \"2026-11-22\"; } );",
+     "t.conf:2: destinations[0].expires = \"2026-11-22\": has expired: this row is in force no "
+     "more; renew it or take it out\n"},
+    {"policies are overruled",
+     NAME "destinations = ( { match = \"a.example\"; level = \"may\"; override_policy = true; "
+          "expires = \"2027-01-31\"; } );",
+     "t.conf:2: destinations[0].override_policy = true: mail to \"a.example\" is at level may "
+     "until 2027-01-31T00:00:00.000Z, whatever MTA-STS and DANE ask for; each use is logged\n"},
+    {"policies are overruled for everybody else, and observed",
+     NAME "destinations = ( { match = \"*\"; level = \"verify\"; override_policy = true;\n observe "
+          "= true; expires = \"2027-01-31\"; } );",
+     "t.conf:3: destinations[0].observe = true: ONLY OBSERVED is mail to \"*\": NOTHING is "
+     "enforced, MTA-STS and DANE neither: it goes out as at level may, and the log says what would "
+     "have been deferred\n"
+     "t.conf:2: destinations[0].override_policy = true: mail to \"*\" is at level verify until "
+     "2027-01-31T00:00:00.000Z, whatever MTA-STS and DANE ask for; each use is logged\n"
+     "t.conf:2: destinations[0].override_policy = true: this switches MTA-STS and DANE off for "
+     "every other destination: name the domain or the MX hosts (\"mx:.suffix\") in match\n"},
 };
 
 static void test_warnings(void **state)
