@@ -9,6 +9,8 @@
 #include "proxy/net/tls_compat_internal.h"
 #include "proxy/net/tls_internal.h"
 
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
 /* TLS 1.2; the suites of TLS 1.3 are the library's own three, all of them good. */
 static const char suites[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
                              "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
@@ -23,17 +25,24 @@ static const uint16_t signatures[] = {
     SSL_SIGN_RSA_PKCS1_SHA512,       SSL_SIGN_ED25519,
 };
 
+/* The compact hello: what every server that is maintained has one of. */
+static const char compact_suites[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+                                     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
+
+static const uint16_t compact_signatures[] = {
+    SSL_SIGN_ECDSA_SECP256R1_SHA256, SSL_SIGN_RSA_PSS_RSAE_SHA256, SSL_SIGN_RSA_PKCS1_SHA256,
+    SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_RSA_PSS_RSAE_SHA384, SSL_SIGN_RSA_PKCS1_SHA384,
+};
+
 static bool configure(SSL_CTX *ctx)
 {
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_strict_cipher_list(ctx, suites) != 1 || !tls_compat_groups(ctx) ||
-        SSL_CTX_set_verify_algorithm_prefs(ctx, signatures,
-                                           sizeof(signatures) / sizeof(signatures[0])) != 1)
+        SSL_CTX_set_verify_algorithm_prefs(ctx, signatures, COUNT(signatures)) != 1)
         return false;
     SSL_CTX_set_custom_verify(ctx, SSL_VERIFY_PEER, tls_verify);
     SSL_CTX_set_cert_cb(ctx, tls_on_certificate_request, NULL);
-    SSL_CTX_enable_ocsp_stapling(ctx);
     SSL_CTX_set_max_cert_list(ctx, CHAIN_BYTES_MAX);
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
@@ -41,6 +50,22 @@ static bool configure(SSL_CTX *ctx)
     (void)SSL_CTX_set_mode(ctx,
                            SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     return true;
+}
+
+bool tls_offer(SSL *ssl, enum tls_rung rung, enum tls_version least)
+{
+    uint16_t min = least == TLS_VERSION_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+    uint16_t max = rung == RUNG_TLS12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+
+    if (SSL_set_min_proto_version(ssl, min) != 1 || SSL_set_max_proto_version(ssl, max) != 1 ||
+        !tls_compat_key_shares(ssl))
+        return false;
+    if (rung == RUNG_FULL) {
+        SSL_enable_ocsp_stapling(ssl);
+        return true;
+    }
+    return SSL_set_strict_cipher_list(ssl, compact_suites) == 1 && tls_compat_few_groups(ssl) &&
+           SSL_set_verify_algorithm_prefs(ssl, compact_signatures, COUNT(compact_signatures)) == 1;
 }
 
 struct tls_context *tls_context_new(struct buf *error)

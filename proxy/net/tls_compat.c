@@ -9,6 +9,11 @@ bool tls_compat_groups(SSL_CTX *ctx)
     return SSL_CTX_set1_groups_list(ctx, "X25519MLKEM768:X25519:P-256:P-384") == 1;
 }
 
+bool tls_compat_few_groups(SSL *ssl)
+{
+    return SSL_set1_groups_list(ssl, "X25519:P-256:P-384") == 1;
+}
+
 bool tls_compat_key_shares(SSL *ssl)
 {
     /* The share of X25519MLKEM768 has 1216 bytes: such a hello needs two segments, and that stalls
@@ -36,6 +41,11 @@ void tls_compat_key_usage(SSL *ssl, bool enforce)
 bool tls_compat_groups(SSL_CTX *ctx)
 {
     return SSL_CTX_set1_curves_list(ctx, "X25519:P-256:P-384") == 1;
+}
+
+bool tls_compat_few_groups(SSL *ssl)
+{
+    return SSL_set1_curves_list(ssl, "X25519:P-256:P-384") == 1;
 }
 
 bool tls_compat_key_shares(SSL *ssl)

@@ -18,10 +18,13 @@
 #endif
 
 bool tls_compat_groups(SSL_CTX *ctx);
+/* Without X25519MLKEM768.  P-384 stays: in TLS 1.2 a server whose certificate has such a key finds
+ * nothing in common with a client that does not name the curve (RFC 8422 5.1). */
+bool tls_compat_few_groups(SSL *ssl);
 bool tls_compat_key_shares(SSL *ssl);              /* X25519 alone */
 const char *tls_compat_group_name(const SSL *ssl); /* "" if none */
-/* Whether an RSA certificate whose key usage forbids signing ends the handshake; newer versions always
- * end it. */
+/* Whether an RSA certificate whose key usage forbids signing ends a handshake of TLS 1.2.  TLS 1.3, newer
+ * versions of the library and keys that are not RSA: it always does. */
 void tls_compat_key_usage(SSL *ssl, bool enforce);
 
 #endif

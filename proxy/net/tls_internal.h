@@ -41,6 +41,7 @@ struct tls_wire {
     bool said_bye;
 
     unsigned needs; /* the request, copied */
+    enum tls_rung rung;
     struct slice host;
     enum tls_version min_version;
     struct trust_store *trust;
@@ -48,9 +49,14 @@ struct tls_wire {
     size_t name_count;
     struct fingerprint *fingerprints;
     size_t fingerprint_count;
+    struct tlsa_record *tlsa; /* each with its own copy of the data */
+    size_t tlsa_count;
+    struct slice *dane_names;
+    size_t dane_name_count;
     int min_rsa_bits;
 
-    enum reason refusal;    /* by the verify callback; OK: none */
+    bool verified;          /* the verify callback has come */
+    enum reason refusal;    /* by it; OK: none */
     struct tls_facts facts; /* of the handshake; never changed behind it */
     enum reason end_reason; /* TLS_FAILED behind the handshake: why ... */
     char end_detail[256];   /* ... and in whose words */
@@ -76,8 +82,13 @@ void tls_wire_fail(struct tls_wire *w, enum reason why, const char *detail);
 /* tls_wire.c: for BIO_METHOD */
 bool tls_wire_bio_method(struct tls_context *c);
 
+/* tls.c: what this rung of the ladder offers.  False: the library refuses. */
+bool tls_offer(SSL *ssl, enum tls_rung rung, enum tls_version least);
+
 /* tls_verify.c: what the certificates give */
 void tls_verify_reached(const struct tls_wire *w, struct tls_reached *out);
+/* With w->refusal: the words of the judgement that refused, which also may live in `scratch`. */
+const char *tls_verify_detail(const struct tls_wire *w, char scratch[TLS_DETAIL_MAX]);
 /* SSL_CTX_set_custom_verify() */
 enum ssl_verify_result_t tls_verify(SSL *ssl, uint8_t *alert);
 /* SSL_CTX_set_cert_cb(): the server asked for a certificate of ours; it gets none (C-TLS-12). */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proxy/net/escape_internal.h"
 #include "proxy/net/tls_internal.h"
 
 #define ALERT(number) (SSL_AD_REASON_OFFSET + (number))
@@ -98,6 +99,14 @@ static bool explain_one(const struct tls_wire *w, uint32_t error, enum reason *w
         *why = REASON_CERT_TOO_MANY;
         return true;
     }
+    /* The library looks at the key usage before the certificate is ours to judge, and in TLS 1.3 it cannot
+     * be told not to.  Where no chain is owed (DANE-EE, RFC 7671 5.1) it does not matter, so this is
+     * the handshake's failure and no judgement: the TLS 1.2 rung of the ladder may get through. */
+    if ((code == SSL_R_KEY_USAGE_BIT_INCORRECT || code == SSL_R_ECC_CERT_NOT_FOR_SIGNING) &&
+        (w->needs & NEED_CHAIN) == 0) {
+        *why = REASON_TLS_PROTOCOL;
+        return true;
+    }
     /* A record header whose version is none at all: no old TLS, no TLS. */
     if (code == SSL_R_WRONG_VERSION_NUMBER && w->first_count > 1 && w->first[1] != 3) {
         *why = REASON_TLS_GARBAGE;
@@ -149,23 +158,17 @@ bool tls_is_record_start(unsigned char first)
     return first >= SSL3_RT_CHANGE_CIPHER_SPEC && first <= SSL3_RT_APPLICATION_DATA;
 }
 
-static size_t escape(unsigned char c, char *out, size_t room)
-{
-    int n = isprint(c) && c != '"' && c != '\\' ? snprintf(out, room, "%c", c)
-                                                : snprintf(out, room, "\\x%02x", c);
-
-    return n > 0 && (size_t)n < room ? (size_t)n : 0;
-}
-
 enum reason tls_explain_start(struct slice bytes, char detail[TLS_DETAIL_MAX])
 {
     unsigned char first = bytes.n > 0 ? (unsigned char)bytes.p[0] : 0;
     bool text = isprint(first) || first == '\r' || first == '\n' || first == '\t';
-    size_t at = (size_t)snprintf(detail, TLS_DETAIL_MAX, "%s instead of a TLS record: \"",
-                                 text ? "clear text" : "bytes");
+    struct buf words;
 
-    for (size_t i = 0; i < bytes.n && i < 40; i++)
-        at += escape((unsigned char)bytes.p[i], detail + at, TLS_DETAIL_MAX - at - 2);
-    (void)snprintf(detail + at, TLS_DETAIL_MAX - at, "\"");
+    buf_init(&words, TLS_DETAIL_MAX - 1);
+    (void)buf_addf(&words, "%s instead of a TLS record: \"", text ? "clear text" : "bytes");
+    escape_add(slice_first(bytes, 40), &words);
+    (void)buf_addc(&words, '"');
+    (void)snprintf(detail, TLS_DETAIL_MAX, "%s", buf_cstr(&words));
+    buf_clear(&words);
     return text ? REASON_STARTTLS_INJECTION : REASON_TLS_GARBAGE;
 }

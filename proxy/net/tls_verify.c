@@ -2,8 +2,9 @@
 /*
  * tls_verify - the certificates of the peer are judged inside the handshake
  *
- * The judgement is computed always and kept; the level decides whether it ends the handshake. Below
- * `verify` it never does (C-TLS-01).  Whatever goes wrong here refuses (C-CERT-05).
+ * The judgements (PKIX, and DANE where there are TLSA records) are computed always and kept; the
+ * needs decide which of them ends the handshake: without NEED_CHAIN and the like none does (C-TLS-01).
+ * Whatever goes wrong here refuses (C-CERT-05).
  */
 #include <openssl/pool.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 #include "proxy/base/invariant.h"
 #include "proxy/base/mem.h"
+#include "proxy/net/escape_internal.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/tls_internal.h"
 
@@ -24,6 +26,7 @@ static const struct {
     {REASON_CERT_UNTRUSTED_ROOT, SSL_AD_UNKNOWN_CA},
     {REASON_CERT_INCOMPLETE_CHAIN, SSL_AD_UNKNOWN_CA},
     {REASON_CERT_WRONG_PURPOSE, SSL_AD_UNSUPPORTED_CERTIFICATE},
+    {REASON_DANE_MISMATCH, SSL_AD_BAD_CERTIFICATE},
     {REASON_CERT_UNCHECKED, SSL_AD_INTERNAL_ERROR},
 };
 
@@ -35,21 +38,49 @@ static uint8_t alert_for(enum reason why)
     return SSL_AD_BAD_CERTIFICATE;
 }
 
-/* Without a name that could be looked for, no certificate is the right one (C-CERT-01). */
-static void miss_name(struct judgement *j)
+/* The host's own name is not in the certificate, whatever other names are (RFC 8461 4.2). */
+static void host_detail(const struct tls_wire *w, struct buf *out)
 {
-    j->name_ok = false;
-    if (j->reason != REASON_OK)
+    const struct judgement *j = &w->facts.judgement;
+    const struct cert_facts *leaf = j->fact_count > 0 ? &j->facts[0] : NULL;
+
+    if (w->host.n == 0) {
+        (void)buf_add(out, SLICE("the host is an address and no certificate names one"));
         return;
-    j->reason = REASON_CERT_NAME_MISMATCH;
-    (void)snprintf(j->detail, sizeof(j->detail),
-                   "the host is an address and no certificate names one");
+    }
+    (void)buf_add(out, SLICE("wanted "));
+    escape_add(w->host, out);
+    (void)buf_add(out, SLICE(", the name of the MX host itself"));
+    if (leaf == NULL || leaf->names_kept == 0) {
+        (void)buf_add(out, SLICE("; it names no host"));
+        return;
+    }
+    (void)buf_add(out, SLICE("; it names"));
+    for (size_t i = 0; i < leaf->names_kept && i < 3; i++)
+        (void)buf_addf(out, "%s %s", i > 0 ? "," : "", leaf->names[i]);
+    if (leaf->name_count > 3)
+        (void)buf_addf(out, " and %zu more", leaf->name_count - 3);
 }
 
-static void judge(struct tls_wire *w, const STACK_OF(CRYPTO_BUFFER) * sent)
+/* No reference names: then the judgement is about the host's own, and without that no certificate
+ * is the right one (C-CERT-01). */
+static void judge_nameless(struct tls_wire *w)
 {
-    size_t count = sk_CRYPTO_BUFFER_num(sent);
-    struct slice *chain = mem_array(count, sizeof(*chain));
+    struct judgement *j = &w->facts.judgement;
+    struct buf text;
+
+    j->name_ok = w->host.n > 0 && j->host_ok;
+    if (j->name_ok || j->reason != REASON_OK)
+        return;
+    buf_init(&text, sizeof(j->detail) - 1);
+    host_detail(w, &text);
+    j->reason = REASON_CERT_NAME_MISMATCH;
+    (void)snprintf(j->detail, sizeof(j->detail), "%s", buf_cstr(&text));
+    buf_clear(&text);
+}
+
+static void judge_pkix(struct tls_wire *w, const struct slice *chain, size_t count)
+{
     const uint8_t *staple = NULL;
     size_t staple_length = 0;
     struct judge_request req = {
@@ -61,22 +92,52 @@ static void judge(struct tls_wire *w, const STACK_OF(CRYPTO_BUFFER) * sent)
         .host = w->host,
         .fingerprints = w->fingerprints,
         .fingerprint_count = w->fingerprint_count,
+        .skip_must_staple = w->rung != RUNG_FULL, /* the compact hello asks for none */
         .now = loop_wall(),
         .min_rsa_bits = w->min_rsa_bits,
     };
+
+    SSL_get0_ocsp_response(w->ssl, &staple, &staple_length);
+    if (staple_length > 0)
+        req.ocsp = slice_of(staple, staple_length);
+    judge_chain(&req, &w->facts.judgement);
+    if (w->name_count == 0)
+        judge_nameless(w);
+    w->facts.judged = true;
+}
+
+static void judge_dane(struct tls_wire *w, const struct slice *chain, size_t count)
+{
+    struct dane_request req = {
+        .records = w->tlsa,
+        .record_count = w->tlsa_count,
+        .chain = chain,
+        .chain_count = count,
+        .names = w->dane_names,
+        .name_count = w->dane_name_count,
+        .now = loop_wall(),
+        .min_rsa_bits = w->min_rsa_bits,
+    };
+
+    w->facts.dane = (struct dane_judgement){.reason = REASON_CERT_UNCHECKED};
+    dane_judge(&req, &w->facts.dane);
+    w->facts.dane_judged = true;
+}
+
+static void judge(struct tls_wire *w, const STACK_OF(CRYPTO_BUFFER) * sent)
+{
+    size_t count = sk_CRYPTO_BUFFER_num(sent);
+    struct slice *chain = mem_array(count, sizeof(*chain));
 
     for (size_t i = 0; i < count; i++) {
         const CRYPTO_BUFFER *one = sk_CRYPTO_BUFFER_value(sent, i);
 
         chain[i] = slice_of(CRYPTO_BUFFER_data(one), CRYPTO_BUFFER_len(one));
     }
-    SSL_get0_ocsp_response(w->ssl, &staple, &staple_length);
-    if (staple_length > 0)
-        req.ocsp = slice_of(staple, staple_length);
-    judge_chain(&req, &w->facts.judgement);
-    if (w->name_count == 0)
-        miss_name(&w->facts.judgement);
-    w->facts.judged = true;
+    if (w->trust != NULL)
+        judge_pkix(w, chain, count);
+    if (w->tlsa_count > 0)
+        judge_dane(w, chain, count);
     free(chain);
 }
 
@@ -108,16 +169,40 @@ static enum reason refusal(const struct tls_wire *w)
     return demand_refusal(w->needs & ~(unsigned)NEED_REQUIRETLS, &seen);
 }
 
+/* In the order of demand_refusal(). */
+const char *tls_verify_detail(const struct tls_wire *w, char scratch[TLS_DETAIL_MAX])
+{
+    struct tls_reached got;
+    struct buf text;
+
+    tls_verify_reached(w, &got);
+    if ((w->needs & NEED_TLSA) && !got.tlsa)
+        return w->facts.dane_judged ? w->facts.dane.detail : "no TLSA record is at hand";
+    if ((w->needs & NEED_PIN) && !got.pinned)
+        return "";
+    if (!w->facts.judged)
+        return "";
+    if (((w->needs & NEED_CHAIN) && !got.chain) || ((w->needs & NEED_NAME) && !got.name) ||
+        w->refusal != REASON_CERT_NAME_MISMATCH)
+        return w->facts.judgement.detail;
+    buf_init(&text, TLS_DETAIL_MAX - 1);
+    host_detail(w, &text);
+    (void)snprintf(scratch, TLS_DETAIL_MAX, "%s", buf_cstr(&text));
+    buf_clear(&text);
+    return scratch;
+}
+
 enum ssl_verify_result_t tls_verify(SSL *ssl, uint8_t *alert)
 {
     struct tls_wire *w = OBJ_CAST(tls_wire, TLS_WIRE_MAGIC, SSL_get_app_data(ssl));
     const STACK_OF(CRYPTO_BUFFER) *sent = SSL_get0_peer_certificates(ssl);
     bool any = sent != NULL && sk_CRYPTO_BUFFER_num(sent) > 0;
 
-    if (w->facts.judged) { /* a second handshake on this connection: there is none */
+    if (w->verified) { /* a second handshake on this connection: there is none */
         w->refusal = REASON_CERT_UNCHECKED;
     } else {
-        if (any && w->trust != NULL)
+        w->verified = true;
+        if (any)
             judge(w, sent);
         w->refusal = any ? refusal(w) : REASON_CERT_NONE;
     }

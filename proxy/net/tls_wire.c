@@ -65,18 +65,46 @@ bool tls_wire_bio_method(struct tls_context *c)
 
 /* ---- making and freeing ---- */
 
+static struct slice *copy_names(const struct slice *names, size_t count)
+{
+    struct slice *copies = mem_array(count, sizeof(*copies));
+
+    for (size_t i = 0; i < count; i++)
+        copies[i] = slice_of(slice_dup(names[i]), names[i].n);
+    return copies;
+}
+
+static void free_names(struct slice *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free((char *)names[i].p);
+    free(names);
+}
+
+static void copy_tlsa(struct tls_wire *w, const struct tls_request *req)
+{
+    w->tlsa = mem_array(req->tlsa_count, sizeof(*w->tlsa));
+    w->tlsa_count = req->tlsa_count;
+    for (size_t i = 0; i < req->tlsa_count; i++) {
+        w->tlsa[i] = req->tlsa[i];
+        w->tlsa[i].data = slice_of(slice_dup(req->tlsa[i].data), req->tlsa[i].data.n);
+    }
+    w->dane_names = copy_names(req->dane_names, req->dane_name_count);
+    w->dane_name_count = req->dane_name_count;
+}
+
 static void copy_request(struct tls_wire *w, const struct tls_request *req)
 {
     w->needs = req->needs;
+    w->rung = req->rung;
     w->host = slice_of(slice_dup(req->host), req->host.n);
     w->min_version = req->min_version;
     w->min_rsa_bits = req->min_rsa_bits;
     if (req->trust != NULL)
         w->trust = trust_hold(req->trust);
-    w->names = mem_array(req->name_count, sizeof(*w->names));
+    w->names = copy_names(req->names, req->name_count);
     w->name_count = req->name_count;
-    for (size_t i = 0; i < req->name_count; i++)
-        w->names[i] = slice_of(slice_dup(req->names[i]), req->names[i].n);
+    copy_tlsa(w, req);
     w->fingerprints = mem_array(req->fingerprint_count, sizeof(*w->fingerprints));
     w->fingerprint_count = req->fingerprint_count;
     if (req->fingerprint_count > 0)
@@ -96,13 +124,11 @@ static bool set_sni(SSL *ssl, const char *name)
 
 static bool open_ssl(struct tls_wire *w, const struct tls_request *req)
 {
-    uint16_t least = w->min_version == TLS_VERSION_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
     BIO *bio;
 
     w->ssl = SSL_new(w->context->ssl);
-    if (w->ssl == NULL || SSL_set_app_data(w->ssl, w) != 1 ||
-        SSL_set_min_proto_version(w->ssl, least) != 1 || !set_sni(w->ssl, req->sni) ||
-        !tls_compat_key_shares(w->ssl))
+    if (w->ssl == NULL || SSL_set_app_data(w->ssl, w) != 1 || !set_sni(w->ssl, req->sni) ||
+        !tls_offer(w->ssl, w->rung, w->min_version))
         return false;
     bio = BIO_new(w->context->bio);
     if (bio == NULL)
@@ -110,6 +136,7 @@ static bool open_ssl(struct tls_wire *w, const struct tls_request *req)
     BIO_set_data(bio, w);
     SSL_set_bio(w->ssl, bio, bio); /* takes it over, once for both */
     SSL_set_connect_state(w->ssl);
+    /* Only PKIX asks for it: with a pinned key or DANE-EE (RFC 7671 5.1) it does not matter. */
     tls_compat_key_usage(w->ssl, (w->needs & NEED_CHAIN) != 0);
     SSL_set_shed_handshake_config(w->ssl, 1);
     return true;
@@ -129,7 +156,9 @@ struct tls_wire *tls_wire_new(struct tls_context *c, const struct tls_request *r
     INVARIANT(w->in != NULL && w->out != NULL); /* as mem_zalloc() */
     copy_request(w, req);
     ERR_clear_error();
-    if (!open_ssl(w, req)) {
+    if (w->rung >= RUNG_CLEAR || (w->rung == RUNG_TLS12 && w->min_version == TLS_VERSION_1_3)) {
+        tls_wire_fail(w, REASON_INTERNAL, "no version of TLS is both allowed and on this rung");
+    } else if (!open_ssl(w, req)) {
         tls_explain(w, &why, detail);
         tls_wire_fail(w, REASON_INTERNAL, detail);
     }
@@ -149,9 +178,11 @@ void tls_wire_free(struct tls_wire **wire)
     if (w->facts.judged)
         judgement_clear(&w->facts.judgement);
     trust_drop(&w->trust);
-    for (size_t i = 0; i < w->name_count; i++)
-        free((char *)w->names[i].p);
-    free(w->names);
+    free_names(w->names, w->name_count);
+    free_names(w->dane_names, w->dane_name_count);
+    for (size_t i = 0; i < w->tlsa_count; i++)
+        free((char *)w->tlsa[i].data.p);
+    free(w->tlsa);
     free((char *)w->host.p);
     free(w->fingerprints);
     tls_context_drop(&w->context);
@@ -197,10 +228,8 @@ static void failed(struct tls_wire *w)
         (void)snprintf(w->end_detail, sizeof(w->end_detail), "%s", detail);
     } else if (w->refusal == REASON_OK) {
         tls_wire_fail(w, why, detail);
-    } else if (w->facts.judged && w->refusal == w->facts.judgement.reason) {
-        tls_wire_fail(w, w->refusal, w->facts.judgement.detail);
     } else {
-        tls_wire_fail(w, w->refusal, "");
+        tls_wire_fail(w, w->refusal, tls_verify_detail(w, detail));
     }
 }
 

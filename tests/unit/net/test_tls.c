@@ -88,26 +88,26 @@ static void levels(void **state)
         enum tls_level level;
         enum flaw flaw;
         enum reason want;
-        bool trusted, pinned;
+        bool chain, name, pinned;
     } cases[] = {
-        {LEVEL_MAY, UNTRUSTED, REASON_OK, false, false},
-        {LEVEL_ENCRYPT, GOOD, REASON_OK, true, false},
-        {LEVEL_ENCRYPT, UNTRUSTED, REASON_OK, false, false},
-        {LEVEL_ENCRYPT, MISNAMED, REASON_OK, false, false},
-        {LEVEL_ENCRYPT, NAMELESS, REASON_OK, false, false},
-        {LEVEL_ENCRYPT, TRUSTLESS, REASON_OK, false, false},
-        {LEVEL_ENCRYPT, PINNED, REASON_OK, true, true},
-        {LEVEL_VERIFY, GOOD, REASON_OK, true, false},
-        {LEVEL_VERIFY, UNTRUSTED, REASON_CERT_INCOMPLETE_CHAIN, false, false},
-        {LEVEL_VERIFY, MISNAMED, REASON_CERT_NAME_MISMATCH, false, false},
-        {LEVEL_VERIFY, NAMELESS, REASON_CERT_NAME_MISMATCH, false, false},
-        {LEVEL_VERIFY, TRUSTLESS, REASON_CERT_UNCHECKED, false, false},
-        {LEVEL_SECURE, GOOD, REASON_OK, true, false},
-        {LEVEL_SECURE, MISNAMED, REASON_CERT_NAME_MISMATCH, false, false},
-        {LEVEL_FINGERPRINT, GOOD, REASON_CERT_FINGERPRINT, false, false},
-        {LEVEL_FINGERPRINT, PINNED, REASON_OK, true, true},
-        {LEVEL_FINGERPRINT, PINNED_OTHER, REASON_CERT_FINGERPRINT, false, false},
-        {LEVEL_FINGERPRINT, TRUSTLESS, REASON_CERT_FINGERPRINT, false, false},
+        {LEVEL_MAY, UNTRUSTED, REASON_OK, false, true, false},
+        {LEVEL_ENCRYPT, GOOD, REASON_OK, true, true, false},
+        {LEVEL_ENCRYPT, UNTRUSTED, REASON_OK, false, true, false},
+        {LEVEL_ENCRYPT, MISNAMED, REASON_OK, true, false, false},
+        {LEVEL_ENCRYPT, NAMELESS, REASON_OK, true, false, false},
+        {LEVEL_ENCRYPT, TRUSTLESS, REASON_OK, false, false, false},
+        {LEVEL_ENCRYPT, PINNED, REASON_OK, true, true, true},
+        {LEVEL_VERIFY, GOOD, REASON_OK, true, true, false},
+        {LEVEL_VERIFY, UNTRUSTED, REASON_CERT_INCOMPLETE_CHAIN, false, false, false},
+        {LEVEL_VERIFY, MISNAMED, REASON_CERT_NAME_MISMATCH, false, false, false},
+        {LEVEL_VERIFY, NAMELESS, REASON_CERT_NAME_MISMATCH, false, false, false},
+        {LEVEL_VERIFY, TRUSTLESS, REASON_CERT_UNCHECKED, false, false, false},
+        {LEVEL_SECURE, GOOD, REASON_OK, true, true, false},
+        {LEVEL_SECURE, MISNAMED, REASON_CERT_NAME_MISMATCH, false, false, false},
+        {LEVEL_FINGERPRINT, GOOD, REASON_CERT_FINGERPRINT, false, false, false},
+        {LEVEL_FINGERPRINT, PINNED, REASON_OK, true, true, true},
+        {LEVEL_FINGERPRINT, PINNED_OTHER, REASON_CERT_FINGERPRINT, false, false, false},
+        {LEVEL_FINGERPRINT, TRUSTLESS, REASON_CERT_FINGERPRINT, false, false, false},
     };
 
     (void)state;
@@ -147,7 +147,8 @@ static void levels(void **state)
             print_message("case %zu\n", i);
         expect(&s, cases[i].want);
         assert_int_equal(s.ear.facts->reached.tls, cases[i].want == REASON_OK);
-        assert_int_equal(s.ear.facts->reached.name, cases[i].trusted);
+        assert_int_equal(s.ear.facts->reached.chain, cases[i].chain);
+        assert_int_equal(s.ear.facts->reached.name, cases[i].name);
         assert_int_equal(s.ear.facts->reached.pinned, cases[i].pinned);
         /* The judgement is kept, whatever the level makes of it. */
         assert_int_equal(s.ear.facts->judged, cases[i].flaw != TRUSTLESS);

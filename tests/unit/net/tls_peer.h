@@ -41,6 +41,7 @@ struct tls_peer {
     bool wants_certificate, insists;
     struct slice chain[PEER_CERTS];
     size_t chain_count;
+    EVP_PKEY *key; /* NULL: LEAF_KEY */
     struct slice staple;
     SSL_CTX *ctx;
     SSL *ssl;
@@ -143,7 +144,8 @@ static inline SSL_CTX *peer_context(const struct tls_peer *p)
             peer_accepts_all);
     for (size_t i = 0; i < p->chain_count; i++)
         certs[i] = CRYPTO_BUFFER_new((const uint8_t *)p->chain[i].p, p->chain[i].n, NULL);
-    peer_must(SSL_CTX_set_chain_and_key(ctx, certs, p->chain_count, make_key(LEAF_KEY), NULL) == 1,
+    peer_must(SSL_CTX_set_chain_and_key(ctx, certs, p->chain_count,
+                                        p->key != NULL ? p->key : make_key(LEAF_KEY), NULL) == 1,
               "chain");
     for (size_t i = 0; i < p->chain_count; i++)
         CRYPTO_BUFFER_free(certs[i]);
