@@ -22,7 +22,8 @@ enum sts_mode { STS_NONE, STS_TESTING, STS_ENFORCE };
 
 const char *sts_mode_name(enum sts_mode m); /* "none", "testing", "enforce" */
 
-/* Fields that RFC 8461 does not name, in order; `name` and `value` point into the text. */
+/* Fields that RFC 8461 does not name, in order; `name` and `value` point into the text.  Called while
+ * reading: what it was given counts for nothing where the answer is false. */
 typedef void sts_extension_fn(void *ctx, struct slice name, struct slice value);
 
 struct sts_record {
@@ -30,7 +31,7 @@ struct sts_record {
 };
 
 /* One TXT record, its character-strings joined already.  False: *why says what is wrong, in words
- * (a constant string).  each: NULL for none. */
+ * (a constant string), and out->id is empty; true: *why is NULL.  each: NULL for none. */
 bool sts_record_parse(struct slice txt, struct sts_record *out, const char **why,
                       sts_extension_fn *each, void *ctx);
 
@@ -42,19 +43,20 @@ enum sts_txt {
 };
 
 /* `rdata`: the TXT RRset in wire form (character-strings, each behind its length byte); joins them
- * without space, drops those that do not begin v=STSv1 (C-STS-01). */
+ * without space, drops those that do not begin v=STSv1, optional blanks, ";" (C-STS-01).  *why is NULL
+ * with STS_TXT_RECORD, a clause for the log with the others. */
 enum sts_txt sts_discover(const struct slice *rdata, size_t count, struct sts_record *out,
                           const char **why);
 
 struct sts_policy {
     enum sts_mode mode;
     int64_t max_age;            /* seconds, capped */
-    char (*mx)[DOMAIN_MAX + 3]; /* patterns, normalised: "mx.example.com", "*.example.com" */
+    char (*mx)[DOMAIN_MAX + 3]; /* patterns in order, lower case: "*.example.com" */
     size_t mx_count;
 };
 
-/* The body of a policy (C-STS-03).  True: *out is yours to sts_policy_clear().  False: nothing to
- * clear, *why says what is wrong. */
+/* The body of a policy (C-STS-03), at most STS_POLICY_MAX bytes.  True: *out is yours to
+ * sts_policy_clear(), *why is NULL.  False: nothing to clear, *why says what is wrong. */
 bool sts_policy_parse(struct slice body, struct sts_policy *out, const char **why,
                       sts_extension_fn *each, void *ctx);
 void sts_policy_clear(struct sts_policy *p);
@@ -64,7 +66,7 @@ void sts_policy_clear(struct sts_policy *p);
 bool sts_mx_match(struct slice pattern, struct slice host);
 bool sts_policy_lists(const struct sts_policy *p, struct slice host);
 
-/* The value of Content-Type, SLICE_NONE where the answer has none (C-STS-04). */
+/* The value of Content-Type, SLICE_NONE where the answer has none; an empty one is none (C-STS-04). */
 enum sts_media { STS_MEDIA_PLAIN, STS_MEDIA_MISSING, STS_MEDIA_OTHER };
 enum sts_media sts_media_type(struct slice content_type);
 

@@ -29,12 +29,9 @@ struct sts_held {
     wall_ms failed_at;
 };
 
-enum sts_seen {                   /* what the TXT look-up gave */
-                STS_SEEN_NOTHING, /* not asked yet */
-                STS_SEEN_RECORD,  /* one good record: its id */
-                STS_SEEN_ABSENT, /* an authoritative "no", or records that are none of ours, or not exactly one */
-                STS_SEEN_FAILED, /* SERVFAIL, timeout, bogus */
-};
+/* What the TXT look-up gave.  ABSENT: an authoritative "no", records that are none of ours, not
+ * exactly one, or one against the grammar.  FAILED: SERVFAIL, timeout, bogus. */
+enum sts_seen { STS_SEEN_NOTHING, STS_SEEN_RECORD, STS_SEEN_ABSENT, STS_SEEN_FAILED };
 
 enum sts_fetched { STS_FETCH_NOT_TRIED, STS_FETCH_GOOD, STS_FETCH_FAILED };
 
@@ -56,19 +53,28 @@ struct sts_situation {
 
 struct sts_step_taken {
     enum sts_step step;
-    const char *
-        why; /* one clause for the log: "the same id is cached", "fetch failed: the cached policy stays" */
-    bool degraded; /* something failed on the way: worth a warning (C-STS-08) */
+    const char *why; /* one clause for the log: "the same id is cached" */
+    bool degraded;   /* something failed on the way: worth a warning (C-STS-08) */
 };
 
+/* What was fetched counts first, then what was seen.  With STS_FETCH_NOT_TRIED the answer may be ASK
+ * or FETCH, otherwise it never is: at most one look-up and one fetch each time.  FETCH only with
+ * STS_SEEN_RECORD.  HELD only while sts_live(), and with sts_live() never NONE.  A held policy of mode
+ * none is no warning when it cannot be renewed (RFC 8461 3.3). */
 struct sts_step_taken sts_plan(const struct sts_situation *s);
 
-/* A clock that was set back does not make a policy eternal: `fetched` in the future counts as now. */
+/* A policy is in force from its fetch until it expires.  A clock that was set back does not end it and
+ * does not make it eternal: a fetch in the future counts as now, but only up to the policy's own
+ * lifetime or a day ahead, whichever is more.  sts_plan() asks for a new fetch as soon as it sees
+ * such a policy (more than STS_BACKOFF_MS ahead), so that its time counts from the new clock. */
 bool sts_live(const struct sts_held *h, wall_ms now);
-/* The time of the next refresh without mail: `span` (ms, a day by default) after the fetch and before half
- * of max_age is over, spread by `spread` (a hash of the domain) over the last tenth of that, so that
- * policies fetched together are not refreshed together. */
+/* The time of the next refresh without mail: `span` (ms, a day by default) after the fetch and before
+ * half of max_age is over, but never sooner than STS_BACKOFF_MS; spread by `spread` (a hash of the
+ * domain) over the last tenth of that, so that policies fetched together are not refreshed together.
+ * After a failure: a 24th of that wait later, at least STS_BACKOFF_MS. */
 wall_ms sts_refresh_at(const struct sts_held *h, int64_t span, uint32_t spread);
-bool sts_unused(const struct sts_held *h, wall_ms now); /* to be dropped (C-STS-09) */
+/* To be dropped (C-STS-09): not used for STS_UNUSED_MS; or no policy, and a failure that is older than
+ * STS_BACKOFF_MS. */
+bool sts_unused(const struct sts_held *h, wall_ms now);
 
 #endif
