@@ -82,6 +82,19 @@ static void say(struct dns_answer *a, enum dns_status status, char *detail)
     a->detail = detail;
 }
 
+/* libunbound lets one through (RFC 2181 10.1); it must be a name that can be asked for and compared. */
+static bool cname_target(struct slice rdata, char **canonical)
+{
+    char target[DNS_NAME_MAX];
+    size_t used;
+
+    if (!rdata_name(rdata, target, &used) || used != rdata.n)
+        return false;
+    free(*canonical);
+    *canonical = mem_strdup(target);
+    return true;
+}
+
 /* Room in the arrays was made before; false: malformed, left out. */
 static bool keep(struct dns_answer *a, struct slice rdata)
 {
@@ -98,6 +111,9 @@ static bool keep(struct dns_answer *a, struct slice rdata)
         break;
     case DNS_MX:
         ok = rdata_mx(rdata, &a->mx[a->count]);
+        break;
+    case DNS_CNAME:
+        ok = cname_target(rdata, &a->canonical);
         break;
     case DNS_TXT:
         ok = rdata_txt_ok(rdata);

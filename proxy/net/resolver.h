@@ -6,7 +6,8 @@
  * DESCRIPTION
  *      A question that is already under way is shared by all who ask it.  Each who asks has a time limit
  *      of his own.  Answers are constant, counted, and carry their DNSSEC state; NODATA, NXDOMAIN
- *      and failure are told apart and never mixed up (C-MX-03).  CNAMEs are followed (at most 8; C-MX-07).
+ *      and failure are told apart and never mixed up (C-MX-03).  CNAMEs are followed (at most 8; C-MX-07),
+ *      but by a question for the CNAME itself: that answers with this one record and its own DNSSEC state.
  *      libunbound keeps the cache.  Called by the worker's thread only; `done` comes from the loop, never
  *      inside dns_ask().
  */
@@ -22,7 +23,14 @@
 struct resolver;
 struct dns_query;
 
-enum dns_type { DNS_A = 1, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_TLSA = 52 };
+enum dns_type {
+    DNS_A = 1,
+    DNS_CNAME = 5,
+    DNS_MX = 15,
+    DNS_TXT = 16,
+    DNS_AAAA = 28,
+    DNS_TLSA = 52,
+};
 
 enum dns_status {
     DNS_OK, /* at least one record of the type */
@@ -37,15 +45,15 @@ struct dns_answer { /* constant; dns_answer_hold() to keep it */
     enum dns_status status;
     bool secure;     /* validated by DNSSEC, denial of existence included */
     char *name;      /* asked for, normalised */
-    char *canonical; /* behind CNAMEs; == name without */
+    char *canonical; /* behind CNAMEs; == name without; DNS_CNAME: the target */
     enum dns_type type;
-    char *detail; /* why bogus, which rcode */
-    uint32_t ttl;
+    char *detail;         /* why bogus, which rcode */
+    uint32_t ttl;         /* of a denial too */
     struct slice *rdata;  /* all types: uncompressed wire form */
     struct mx_record *mx; /* DNS_MX */
     struct addr *addrs;   /* DNS_A, DNS_AAAA */
     size_t count;         /* of rdata, and of mx or addrs; malformed records are left out ... */
-    size_t malformed;     /* ... and counted */
+    size_t malformed;     /* ... and counted; a TLSA record never is, whatever it holds */
     int64_t took_ms;
 };
 

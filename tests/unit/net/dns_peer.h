@@ -20,13 +20,13 @@
 #include <strings.h>
 #include <sys/time.h>
 
-enum dns_mood { DNS_DATA, DNS_SERVFAIL, DNS_REFUSED, DNS_SILENT, DNS_LATE, DNS_CNAME };
+enum dns_mood { DNS_DATA, DNS_SERVFAIL, DNS_REFUSED, DNS_SILENT, DNS_LATE, DNS_ALIAS };
 
 struct dns_row {
     const char *name; /* without the last dot */
     unsigned type;
     enum dns_mood mood;
-    struct slice rdata[4]; /* absent ones end the list; DNS_CNAME: the target as text */
+    struct slice rdata[4]; /* absent ones end the list; DNS_ALIAS: the target as text */
     atomic_int asked;
 };
 
@@ -120,7 +120,7 @@ static inline int dns_answer_row(struct dns_peer *p, struct dns_out *o, const ch
         return 5;
     case DNS_SILENT:
         return -1;
-    case DNS_CNAME: {
+    case DNS_ALIAS: {
         struct dns_out target = {.n = 0};
 
         dns_put_name(&target, row->rdata[0].p);
