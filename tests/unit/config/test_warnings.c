@@ -223,6 +223,11 @@ static const struct {
      "2027-01-31T00:00:00.000Z, whatever MTA-STS and DANE ask for; each use is logged\n"
      "t.conf:2: destinations[0].override_policy = true: this switches MTA-STS and DANE off for "
      "every other destination: name the domain or the MX hosts (\"mx:.suffix\") in match\n"},
+    {"names of a literal, which is at literal_level",
+     NAME "destinations = ( { match = \"[192.0.2.1]\"; names = [ \"a.example\" ]; } );",
+     "t.conf:2: destinations[0].names = [ \"a.example\" ]: no effect on delivery: the level of "
+     "this "
+     "row needs no name\n"},
 };
 
 static void test_warnings(void **state)
