@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from .netns import BLACK_HOLE_IP4, BLACK_HOLE_IP6, DNS_IP4, DNS_IP6
 from .process import Process, wait_for
+from .sts import Sts
 from .tree import CACHE
 
 TTL = 60
@@ -47,6 +48,7 @@ class Domain:
 
     def __init__(self, server, name):
         self._server, self.name = server, name
+        self.scene = None   # whose it is; policy hosts are made there
 
     def __str__(self):
         return self.name
@@ -74,6 +76,10 @@ class Domain:
         data = {0: lambda d: d, 1: lambda d: hashlib.sha256(d).digest(),
                 2: lambda d: hashlib.sha512(d).digest()}[matching](data)
         self._server.add(f"_{port}._tcp.{host}", "TLSA", f"{usage} {selector} {matching} {data.hex()}")
+
+    def sts(self, **options):
+        """An MTA-STS policy with all that belongs to it (lab/sts.py)."""
+        return Sts(self.scene, self, **options)
 
     def add(self, rdtype, *rdata, label=None, ttl=TTL):
         """Records at the domain itself, or at label.domain."""

@@ -11,6 +11,7 @@ from .capture import Capture
 from .dns import Knot
 from .hostile import HostileMx
 from .netns import Network
+from .nginx import Nginx
 from .pki import Pki
 from .smtpc import SmtpClient
 from .tlsmend import Tlsmend
@@ -74,13 +75,23 @@ class Scene:
     def __init__(self, lab):
         self.lab, self.net, self.dns, self.pki = lab, lab.net, lab.dns, lab.pki
         self._parts = []   # (name, thing with stop() and perhaps tail())
+        self._nginx = None
 
     def add(self, name, part):
         self._parts.append((name, part))
         return part
 
     def domain(self, signed=False):
-        return self.dns.domain(signed)
+        made = self.dns.domain(signed)
+        made.scene = self
+        return made
+
+    @property
+    def nginx(self):
+        """The web server of the policy hosts, started on first use."""
+        if self._nginx is None:
+            self._nginx = self.add("nginx", Nginx(self.lab, self.lab.new_directory("nginx")))
+        return self._nginx
 
     def hostile(self, domain=None, *, label="mx", kind="good", preference=10, chain=None, tls=True,
                 **options):
