@@ -1,199 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* demand - see demand.h for the contract; override.c finds the row in force. */
-#include "proxy/policy/demand.h"
-
-#include <string.h>
-
+/*
+ * demand - see demand.h for the contract.  level.c knows what a level means, override.c finds the row
+ * in force, demand_rules.c has the table.
+ */
 #include "proxy/base/invariant.h"
+#include "proxy/policy/demand_internal.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
-#define PKIX (NEED_TLS | NEED_CHAIN | NEED_NAME)
-
-/* C-TLS-01: a level is a row. */
-static const struct level_info {
-    const char *name;
-    unsigned needs;
-} levels[LEVEL_COUNT] = {
-    [LEVEL_NONE] = {"none", 0},
-    [LEVEL_MAY] = {"may", 0},
-    [LEVEL_ENCRYPT] = {"encrypt", NEED_TLS},
-    [LEVEL_VERIFY] = {"verify", PKIX},
-    [LEVEL_SECURE] = {"secure", PKIX},
-    [LEVEL_FINGERPRINT] = {"fingerprint", NEED_TLS | NEED_PIN},
-    [LEVEL_DANE] = {"dane", DANE_NEEDS},
-    [LEVEL_DANE_ONLY] = {"dane-only", DANE_NEEDS},
-};
-
-static const char *const version_names[] = {
-    [TLS_VERSION_UNSET] = "",
-    [TLS_VERSION_1_2] = "1.2",
-    [TLS_VERSION_1_3] = "1.3",
-};
-
-static const char *const source_names[] = {
-    [DEMAND_DEFAULT] = "default", [DEMAND_CONFIG] = "config",         [DEMAND_MTA_STS] = "mta-sts",
-    [DEMAND_DANE] = "dane",       [DEMAND_REQUIRETLS] = "requiretls",
-};
-
-static const char *const observe_names[] = {
-    [OBSERVE_UNSET] = "",
-    [OBSERVE_OFF] = "off",
-    [OBSERVE_ON] = "on",
-    [OBSERVE_ALL] = "all",
-};
-
-static const char *const place_names[] = {
-    [OBSERVED_NOWHERE] = "",
-    [OBSERVED_GLOBAL] = "global",
-    [OBSERVED_LISTENER] = "listener",
-    [OBSERVED_DESTINATION] = "destination",
-};
 
 /* The names that Postfix asks for by default at its levels of the same meaning. */
 static const char *const verify_names[] = {"hostname"};
 static const char *const secure_names[] = {"nexthop", "dot-nexthop"};
-
-const char *tls_level_name(enum tls_level l)
-{
-    INVARIANT((unsigned)l < LEVEL_COUNT);
-    return levels[l].name;
-}
-
-bool tls_level_find(struct slice name, enum tls_level *out)
-{
-    for (int l = 0; l < LEVEL_COUNT; l++)
-        if (slice_eq(name, slice_str(levels[l].name))) {
-            *out = (enum tls_level)l;
-            return true;
-        }
-    return false;
-}
-
-const char *tls_version_name(enum tls_version v)
-{
-    INVARIANT((unsigned)v < COUNT(version_names));
-    return version_names[v];
-}
-
-bool tls_version_find(struct slice name, enum tls_version *out)
-{
-    for (size_t v = TLS_VERSION_1_2; v < COUNT(version_names); v++)
-        if (slice_eq(name, slice_str(version_names[v]))) {
-            *out = (enum tls_version)v;
-            return true;
-        }
-    return false;
-}
-
-const char *demand_source_name(enum demand_source s)
-{
-    INVARIANT((unsigned)s < COUNT(source_names));
-    return source_names[s];
-}
-
-const char *observe_name(enum observe o)
-{
-    INVARIANT((unsigned)o < COUNT(observe_names));
-    return observe_names[o];
-}
-
-const char *observe_place_name(enum observe_place p)
-{
-    INVARIANT((unsigned)p < COUNT(place_names));
-    return place_names[p];
-}
-
-unsigned tls_level_needs(enum tls_level l)
-{
-    INVARIANT((unsigned)l < LEVEL_COUNT);
-    return levels[l].needs;
-}
-
-bool tls_level_owes_tls(enum tls_level l)
-{
-    INVARIANT((unsigned)l < LEVEL_COUNT);
-    return (levels[l].needs & NEED_TLS) != 0;
-}
-
-bool tls_level_owes_trust(enum tls_level l)
-{
-    INVARIANT((unsigned)l < LEVEL_COUNT);
-    return (levels[l].needs & NEED_CHAIN) != 0;
-}
-
-/* ---- who decides: configuration, DANE, MTA-STS ---- */
-
-#define LV(id) (1u << LEVEL_##id)
-#define LV_ANY ((1u << LEVEL_COUNT) - 1)
-#define DN(id) (1u << DANE_##id)
-#define DN_ANY ((1u << DANE_STATE_COUNT) - 1)
-#define DN_NOT_USABLE (DN(OFF) | DN(INSECURE) | DN(ABSENT) | DN(UNUSABLE))
-
-enum sts_fit { STS_ANY, STS_LISTED, STS_NOT_LISTED }; /* of a policy in mode enforce */
-enum hand_fit { HAND_ANY, BY_HAND };            /* the level stands in a row of destinations */
-enum take { KEEP_BASE, ADD_NEEDS, TAKE_NEEDS }; /* what becomes of the needs of the base */
-#define KEEP_LEVEL LEVEL_COUNT
-#define KEEP_SOURCE DEMAND_SOURCE_COUNT
-
-/* First fitting row wins. */
-static const struct demand_rule {
-    unsigned bases;
-    enum hand_fit hand;
-    unsigned dane;
-    enum sts_fit sts;
-    int level, source;
-    enum take take;
-    unsigned needs;
-    enum reason skip;
-    const char *why;
-} rules[] = {
-    /* clang-format off */
-    {LV_ANY, HAND_ANY, DN(FAILED), STS_ANY, KEEP_LEVEL, DEMAND_DANE, KEEP_BASE, 0, REASON_TLSA_LOOKUP_FAILED,
-     "C-DANE-02: a look-up that fails is never \"no DANE\""},
-    {LV_ANY, HAND_ANY, DN_ANY, STS_NOT_LISTED, KEEP_LEVEL, DEMAND_MTA_STS, KEEP_BASE, 0, REASON_STS_MX_NOT_LISTED,
-     "C-STS-11: the list says which hosts; TLSA records say nothing about that"},
-    {LV(DANE_ONLY), HAND_ANY, DN_NOT_USABLE, STS_ANY, KEEP_LEVEL, KEEP_SOURCE, KEEP_BASE, 0, REASON_DANE_REQUIRED,
-     "dane-only: no host without usable TLSA records"},
-
-    {LV(SECURE) | LV(FINGERPRINT), BY_HAND, DN(USABLE), STS_ANY, LEVEL_DANE, DEMAND_DANE, ADD_NEEDS, DANE_NEEDS, REASON_OK,
-     "a name or a key that the administrator wrote down for this destination holds beside DANE"},
-    {LV(DANE_ONLY), HAND_ANY, DN(USABLE), STS_ANY, LEVEL_DANE_ONLY, DEMAND_DANE, TAKE_NEEDS, DANE_NEEDS, REASON_OK,
-     "the records say which certificate"},
-    {LV_ANY, HAND_ANY, DN(USABLE), STS_ANY, LEVEL_DANE, DEMAND_DANE, TAKE_NEEDS, DANE_NEEDS, REASON_OK,
-     "C-STS-13: the records say which certificate; roots and MTA-STS have no word in it"},
-
-    {LV(NONE) | LV(MAY) | LV(ENCRYPT) | LV(DANE) | LV(VERIFY), HAND_ANY, DN_NOT_USABLE, STS_LISTED, LEVEL_VERIFY, DEMAND_MTA_STS, ADD_NEEDS,
-     STS_NEEDS, REASON_OK, "C-STS-11: enforce asks for a certificate of the MX host itself"},
-    {LV(SECURE) | LV(FINGERPRINT), HAND_ANY, DN_NOT_USABLE, STS_LISTED, KEEP_LEVEL, KEEP_SOURCE, ADD_NEEDS, STS_NEEDS, REASON_OK,
-     "MTA-STS comes on top of what the configuration asks for"},
-
-    {LV(NONE) | LV(MAY) | LV(DANE), HAND_ANY, DN(UNUSABLE), STS_ANY, LEVEL_ENCRYPT, DEMAND_DANE, TAKE_NEEDS, NEED_TLS, REASON_OK,
-     "C-DANE-04: no usable record: TLS is owed, authentication is not"},
-    {LV(DANE), HAND_ANY, DN_ANY, STS_ANY, LEVEL_MAY, KEEP_SOURCE, TAKE_NEEDS, 0, REASON_OK,
-     "the setting dane is may where there are no TLSA records"},
-    {LV_ANY, HAND_ANY, DN_ANY, STS_ANY, KEEP_LEVEL, KEEP_SOURCE, KEEP_BASE, 0, REASON_OK,
-     "nobody asks for more than the configuration"},
-    /* clang-format on */
-};
-
-static bool sts_fits(enum sts_fit fit, const struct demand_facts *f)
-{
-    if (fit == STS_ANY)
-        return true;
-    return f->sts == STS_ENFORCE && f->sts_listed == (fit == STS_LISTED);
-}
-
-size_t demand_row(enum tls_level base, bool by_hand, const struct demand_facts *f)
-{
-    size_t i = 0;
-
-    INVARIANT((unsigned)base < LEVEL_COUNT && (unsigned)f->dane < DANE_STATE_COUNT);
-    while (!(rules[i].bases >> base & 1u) || (rules[i].hand == BY_HAND && !by_hand) ||
-           !(rules[i].dane >> f->dane & 1u) || !sts_fits(rules[i].sts, f))
-        i++; /* the last row fits everything */
-    return i;
-}
 
 /* The demand before anybody adds to it. */
 struct base {
@@ -205,9 +22,9 @@ struct base {
 static void strengthen(struct demand_would *w, const struct base *base,
                        const struct demand_facts *f)
 {
-    const struct demand_rule *r = &rules[demand_row(base->level, base->by_hand, f)];
+    const struct demand_rule *r = demand_rule_at(demand_row(base->level, base->by_hand, f));
 
-    *w = (struct demand_would){base->level, base->source, levels[base->level].needs, r->skip};
+    *w = (struct demand_would){base->level, base->source, tls_level_needs(base->level), r->skip};
     if (r->level != KEEP_LEVEL)
         w->level = (enum tls_level)r->level;
     if (r->source != KEEP_SOURCE)
@@ -218,32 +35,31 @@ static void strengthen(struct demand_would *w, const struct base *base,
         w->needs = r->needs;
 }
 
-/* ---- the mail's own demand: RFC 8689 4.2.1 ---- */
+/* ---- override_policy ---- */
 
-/* Somebody other than plain DNS says that this host is an MX of the domain. */
-static bool mx_is_authentic(const struct demand_would *w, const struct override *o,
-                            const struct demand_facts *f)
+/* Without an end it does not count, whatever the loader let pass. */
+static bool is_overruling(const struct override *o)
 {
-    bool by_config = o != NULL && (o->names.count > 0 || o->fingerprint_count > 0 ||
-                                   (o->has_level && o->level == LEVEL_SECURE));
-
-    return f->mx_secure || f->is_route || by_config || (w->needs & NEED_TLSA) ||
-           (f->sts == STS_ENFORCE && f->sts_listed);
+    return o != NULL && o->override_policy && o->has_level && o->expires != 0;
 }
 
-static void add_requiretls(struct demand_would *w, const struct override *o,
-                           const struct demand_facts *f)
+/* The row alone is in force: no MTA-STS, and DANE only where the row itself asks for it.  Returns who
+ * would have asked for more. */
+static enum demand_source weaken(struct demand_would *w, const struct base *base,
+                                 const struct demand_facts *f)
 {
-    if (!f->requiretls)
-        return;
-    if (!(w->needs & (NEED_CHAIN | NEED_PIN | NEED_TLSA))) {
-        w->needs |= PKIX;
-        w->level = LEVEL_VERIFY;
-        w->source = DEMAND_REQUIRETLS;
-    }
-    w->needs |= NEED_TLS | NEED_REQUIRETLS;
-    if (w->skip == REASON_OK && !mx_is_authentic(w, o, f))
-        w->skip = REASON_REQUIRETLS_UNMET;
+    struct demand_would full = *w;
+    struct demand_facts alone = *f;
+    unsigned given_up;
+
+    alone.sts = STS_NONE;
+    if (base->level != LEVEL_DANE && base->level != LEVEL_DANE_ONLY)
+        alone.dane = DANE_OFF;
+    strengthen(w, base, &alone);
+    given_up = full.needs & ~w->needs;
+    if (full.skip == w->skip && given_up == 0)
+        return DEMAND_DEFAULT;
+    return given_up & NEED_HOST ? DEMAND_MTA_STS : full.source;
 }
 
 /* ---- observe mode ---- */
@@ -251,17 +67,18 @@ static void add_requiretls(struct demand_would *w, const struct override *o,
 static enum observe_place observed_at(const struct demand_config *c, const struct override *o,
                                       const struct demand_facts *f, enum observe *how)
 {
-    if (o != NULL && o->observe != OBSERVE_UNSET)
-        *how = o->observe;
-    else if (f->observe != OBSERVE_UNSET)
+    enum observe_place place = OBSERVED_GLOBAL;
+
+    *how = c->observe;
+    if (f->observe != OBSERVE_UNSET) {
         *how = f->observe;
-    else
-        *how = c->observe;
-    if (*how == OBSERVE_UNSET || *how == OBSERVE_OFF)
-        return OBSERVED_NOWHERE;
-    if (o != NULL && o->observe != OBSERVE_UNSET)
-        return OBSERVED_DESTINATION;
-    return f->observe != OBSERVE_UNSET ? OBSERVED_LISTENER : OBSERVED_GLOBAL;
+        place = OBSERVED_LISTENER;
+    }
+    if (o != NULL && o->observe != OBSERVE_UNSET) {
+        *how = o->observe;
+        place = OBSERVED_DESTINATION;
+    }
+    return *how == OBSERVE_UNSET || *how == OBSERVE_OFF ? OBSERVED_NOWHERE : place;
 }
 
 /* What is enforced while the configuration is observed: may, and what MTA-STS and DANE ask for
@@ -269,39 +86,26 @@ static enum observe_place observed_at(const struct demand_config *c, const struc
 static void relax(struct demand_would *w, const struct base *base, enum observe how,
                   const struct demand_facts *f)
 {
-    struct base may = *base;
+    struct base may = {base->level == LEVEL_NONE ? LEVEL_NONE : LEVEL_MAY, base->source, false};
 
-    may.by_hand = false;
-    if (base->level != LEVEL_NONE)
-        may.level = LEVEL_MAY;
     if (how == OBSERVE_ALL)
         *w = (struct demand_would){may.level, may.source, 0, REASON_OK};
     else
         strengthen(w, &may, f);
 }
 
-/* ---- all together ---- */
+/* ---- names ---- */
 
-/* override_policy: the row alone is in force; who would have asked for more is told. */
-static enum demand_source weaken(struct demand_would *w, const struct base *base)
-{
-    struct demand_would plain = {base->level, base->source, levels[base->level].needs, REASON_OK};
-    struct demand_would full = *w;
-
-    *w = plain;
-    if (full.skip == REASON_OK && (full.needs & ~plain.needs) == 0)
-        return DEMAND_DEFAULT;
-    return full.source;
-}
-
-static void set_names(struct demand *d)
+/* By the level that the configuration says, whatever came on top of it: where DANE or REQUIRETLS leave
+ * NEED_NAME in force, it is the names of that level. */
+static void set_names(struct demand *d, enum tls_level configured)
 {
     const struct override *o = d->override;
 
     if (o != NULL && o->names.count > 0) {
         d->names = (const char *const *)o->names.items;
         d->name_count = o->names.count;
-    } else if (d->level == LEVEL_SECURE || d->would.level == LEVEL_SECURE) {
+    } else if (configured == LEVEL_SECURE) {
         d->names = secure_names;
         d->name_count = COUNT(secure_names);
     } else {
@@ -310,47 +114,107 @@ static void set_names(struct demand *d)
     }
 }
 
-void demand_decide(const struct demand_config *c, const struct demand_facts *f, struct demand *out)
+/* The certificate must name what the administrator wrote down or the domain, not only the host that
+ * the MX record says. */
+static bool names_look_past_mx(const struct demand *d)
 {
-    struct slice host = f->is_literal ? SLICE_NONE : f->mx_host;
-    const struct override *o = override_for_host(c, f->domain, host, f->now);
+    for (size_t i = 0; i < d->name_count; i++)
+        if (slice_eq(slice_str(d->names[i]), SLICE("hostname")))
+            return false;
+    return d->name_count > 0;
+}
+
+/* ---- the mail's own demand: RFC 8689 4.2.1 ---- */
+
+/* Somebody other than plain DNS says that this host may have the domain's mail.  TLSA records alone do
+ * not: with half_dane the MX record may be forged and the records be the forger's own. */
+static bool mx_is_authentic(const struct demand *d, unsigned needs, const struct demand_facts *f)
+{
+    if (f->mx_secure || f->is_route || (f->sts == STS_ENFORCE && f->sts_listed))
+        return true;
+    return (needs & NEED_PIN) || ((needs & NEED_NAME) && names_look_past_mx(d));
+}
+
+static void add_requiretls(struct demand_would *w, const struct demand *d,
+                           const struct demand_facts *f)
+{
+    if (!f->requiretls)
+        return;
+    if (!(w->needs & (NEED_CHAIN | NEED_PIN | NEED_TLSA))) {
+        w->needs |= PKIX_NEEDS;
+        w->level = LEVEL_VERIFY;
+        w->source = DEMAND_REQUIRETLS;
+    }
+    w->needs |= NEED_REQUIRETLS;
+    if (w->skip == REASON_OK && !mx_is_authentic(d, w->needs, f))
+        w->skip = REASON_REQUIRETLS_UNMET;
+}
+
+/* ---- all together ---- */
+
+/* No MX record and no policy domain stand behind an address. */
+static void forget_dns(struct demand_facts *f)
+{
+    f->mx_host = SLICE_NONE;
+    f->mx_secure = false;
+    f->dane = DANE_OFF;
+    f->sts = STS_NONE;
+    f->sts_listed = false;
+}
+
+/* The row's part of it, and the default's where the row is silent. */
+static struct base configured(const struct demand_config *c, const struct demand_facts *f,
+                              struct demand *out)
+{
+    const struct override *o = override_for_host(c, f->domain, f->mx_host, f->now);
     struct base base = {f->is_literal ? c->literal_level : c->level, DEMAND_DEFAULT, false};
-    struct demand_would full, enforced;
-    bool overrules = o != NULL && o->override_policy && o->has_level;
-    enum observe how;
 
     *out = (struct demand){
         .min_version = c->min_version,
         .policy_id = "",
         .override = o,
-        .expired = override_expired(c, f->domain, host, f->now),
+        .expired = override_expired(c, f->domain, f->mx_host, f->now),
     };
-    if (o != NULL) {
-        base.source = DEMAND_CONFIG;
-        base.by_hand = o->has_level;
-        out->policy_id = o->match;
-        if (o->has_level)
-            base.level = o->level;
-        if (o->min_version != TLS_VERSION_UNSET)
-            out->min_version = o->min_version;
-    }
-    strengthen(&full, &base, f);
-    if (overrules)
-        out->weakened = weaken(&full, &base);
+    if (o == NULL)
+        return base;
+    out->policy_id = o->match;
+    if (o->min_version != TLS_VERSION_UNSET)
+        out->min_version = o->min_version;
+    base.source = DEMAND_CONFIG;
+    base.by_hand = o->has_level;
+    if (o->has_level)
+        base.level = o->level;
+    return base;
+}
+
+void demand_decide(const struct demand_config *c, const struct demand_facts *facts,
+                   struct demand *out)
+{
+    struct demand_facts f = *facts;
+    struct demand_would full, enforced;
+    struct base base;
+    enum observe how;
+
+    if (f.is_literal)
+        forget_dns(&f);
+    base = configured(c, &f, out);
+    set_names(out, base.level);
+    strengthen(&full, &base, &f);
+    if (is_overruling(out->override))
+        out->weakened = weaken(&full, &base, &f);
     enforced = full;
-    out->observed = observed_at(c, o, f, &how);
+    out->observed = observed_at(c, out->override, &f, &how);
     if (out->observed != OBSERVED_NOWHERE)
-        relax(&enforced, &base, overrules ? OBSERVE_ALL : how, f);
-    add_requiretls(&full, o, f);
-    add_requiretls(&enforced, o, f);
+        relax(&enforced, &base, is_overruling(out->override) ? OBSERVE_ALL : how, &f);
+    add_requiretls(&full, out, &f);
+    add_requiretls(&enforced, out, &f);
     out->level = enforced.level;
     out->source = enforced.source;
     out->needs = enforced.needs;
     out->skip = enforced.skip;
     out->would = full;
     if (out->source == DEMAND_MTA_STS)
-        out->policy_id = f->sts_id;
-    set_names(out);
+        out->policy_id = f.sts_id != NULL ? f.sts_id : "";
 }
 
 /* ---- what was reached ---- */
@@ -396,76 +260,14 @@ enum reason demand_refusal(unsigned needs, const struct demand_seen *seen)
     return REASON_REQUIRETLS_UNMET;
 }
 
-/* ---- as text, for docs/policy.md ---- */
-
-static void add_names(struct buf *out, unsigned set, int count, const char *(*name)(int))
+enum reason demand_told(unsigned needs, enum reason r)
 {
-    const char *between = "";
-
-    if (set == (1u << count) - 1) {
-        (void)buf_add(out, SLICE("any | "));
-        return;
-    }
-    for (int i = 0; i < count; i++)
-        if (set >> i & 1u) {
-            (void)buf_addf(out, "%s%s", between, name(i));
-            between = ", ";
-        }
-    (void)buf_add(out, SLICE(" | "));
+    if (!(needs & NEED_REQUIRETLS) || r == REASON_CERT_UNCHECKED)
+        return r;
+    return r == REASON_NO_STARTTLS || reason_is_certificate(r) ? REASON_REQUIRETLS_UNMET : r;
 }
 
-static const char *level_text(int i)
-{
-    return tls_level_name((enum tls_level)i);
-}
-
-static const char *dane_text(int i)
-{
-    return dane_state_name((enum dane_state)i);
-}
-
-static const char *need_text(int i)
-{
-    static const char *const names[] = {"TLS",    "chain", "name",      "host",
-                                        "pinned", "TLSA",  "REQUIRETLS"};
-
-    return names[i];
-}
-
-const char *demand_row_text(size_t index, char *out, size_t size)
-{
-    static const char *const sts_texts[] = {"any", "enforce, listed", "enforce, not listed"};
-    const struct demand_rule *r;
-    struct buf text;
-
-    if (index >= COUNT(rules) || size == 0)
-        return NULL;
-    r = &rules[index];
-    buf_init(&text, size - 1);
-    (void)buf_add(&text, SLICE("| "));
-    add_names(&text, r->bases, LEVEL_COUNT, level_text);
-    (void)buf_addf(&text, "%s | ", r->hand == BY_HAND ? "yes" : "any");
-    add_names(&text, r->dane, DANE_STATE_COUNT, dane_text);
-    (void)buf_addf(&text, "%s | ", sts_texts[r->sts]);
-    if (r->skip != REASON_OK) {
-        (void)buf_addf(&text, "skip the host: `%s` | ", reason_info(r->skip)->token);
-    } else {
-        (void)buf_addf(&text, "%s%s",
-                       r->level == KEEP_LEVEL ? "as configured" : level_text(r->level),
-                       r->take == KEEP_BASE   ? " | "
-                       : r->take == ADD_NEEDS ? ", and "
-                                              : ": ");
-        if (r->take != KEEP_BASE && r->needs == 0)
-            (void)buf_add(&text, SLICE("nothing | "));
-        else if (r->take != KEEP_BASE)
-            add_names(&text, r->needs, 7, need_text);
-    }
-    (void)buf_addf(&text, "%s | %s |",
-                   r->source == KEEP_SOURCE ? "config, default" : source_names[r->source], r->why);
-    memcpy(out, buf_cstr(&text), text.n + 1);
-    buf_clear(&text);
-    return out;
-}
+/* ---- the names, written out ---- */
 
 /* A name that a certificate can bear as a DNS name; addresses are none (C-CERT-01). */
 static bool is_name(struct slice s)

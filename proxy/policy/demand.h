@@ -49,6 +49,7 @@ enum tls_level {
 };
 
 /* What a connection must have before MAIL may be sent: a set of these. */
+#define NEED_COUNT 7
 enum demand_need {
     NEED_TLS = 1u << 0,
     NEED_CHAIN = 1u << 1, /* a path to a root of the trust store */
@@ -86,8 +87,9 @@ bool tls_level_find(struct slice name, enum tls_level *out);
 const char *tls_version_name(enum tls_version v); /* "1.2" */
 bool tls_version_find(struct slice name, enum tls_version *out);
 const char *demand_source_name(enum demand_source s);
-unsigned
-tls_level_needs(enum tls_level l); /* set of enum demand_need that the level means by itself */
+const char *demand_need_name(unsigned need); /* of one: "tls", "chain", "name", "host" ... */
+/* Set of enum demand_need that the level means by itself. */
+unsigned tls_level_needs(enum tls_level l);
 bool tls_level_owes_tls(enum tls_level l);   /* encrypt and above: no envelope byte in clear */
 bool tls_level_owes_trust(enum tls_level l); /* verify, secure: PKIX chain and name */
 
@@ -119,7 +121,8 @@ struct override {
     char *route_host; /* NULL: by MX */
     uint16_t route_port;
     wall_ms expires;      /* 0: never */
-    bool override_policy; /* may weaken below MTA-STS and DANE; only with `expires` */
+    bool override_policy; /* may weaken below MTA-STS and DANE; in force only with a level and
+                             `expires` */
     enum observe observe;
     char *reason; /* the administrator's note, NULL: none */
     char *origin; /* "file:line" for logs and errors */
@@ -135,7 +138,8 @@ struct demand_config {
     size_t override_count;
 };
 
-/* What is known of one MX host, and of the mail. */
+/* What is known of one MX host, and of the mail.  Of an address literal nothing in DNS counts: what
+ * is said here of MX, DANE and MTA-STS is not looked at. */
 struct demand_facts {
     struct slice domain; /* normalised; "[...]" for a literal */
     bool is_literal, is_route;
@@ -143,7 +147,7 @@ struct demand_facts {
     bool mx_secure; /* the MX RRset (or its denial) is validated */
     enum dane_state dane;
     enum sts_mode sts;    /* STS_NONE: no policy in force, or mode none */
-    const char *sts_id;   /* "" without */
+    const char *sts_id;   /* NULL or "" without */
     bool sts_listed;      /* the policy's mx patterns list this host */
     bool requiretls;      /* of the mail (RFC 8689) */
     enum observe observe; /* of the listener */
@@ -171,7 +175,8 @@ struct demand {
     const char *policy_id;           /* the override's match, or "" */
     const struct override *override; /* NULL: none; names, fingerprints, ca_file from there */
     const struct override *expired;  /* would be in force, had it not expired; NULL: none */
-    const char *const *names;        /* in force at verify and secure; keywords not yet expanded */
+    const char *const *names;        /* owed with NEED_NAME, at other levels only judged; keywords
+                                        not yet expanded */
     size_t name_count;
 };
 
@@ -197,7 +202,8 @@ const struct override *override_expired(const struct demand_config *c, struct sl
 void demand_decide(const struct demand_config *c, const struct demand_facts *f, struct demand *out);
 
 /* For tests and docs: the row of the table that decided between configuration, DANE and MTA-STS, and
- * the rows as text (a line of a Markdown table), NULL past the end. */
+ * the rows as text (a line of a Markdown table), NULL past the end.  by_hand: the level stands in a
+ * row of `destinations`. */
 size_t demand_row(enum tls_level base, bool by_hand, const struct demand_facts *f);
 const char *demand_row_text(size_t index, char *out, size_t size);
 
@@ -225,6 +231,14 @@ struct demand_seen {
     enum reason dane;   /* dane_judge()'s; OK with got->tlsa */
 };
 enum reason demand_refusal(unsigned needs, const struct demand_seen *seen);
+
+/*
+ * What the client hears of a failed attempt when the mail asked for REQUIRETLS: what is lacking of
+ * the path itself (no STARTTLS, a certificate that does not hold) is requiretls-unmet, final by
+ * RFC 8689 4.2.1; all else stays as it is and temporary (a host that is down, a handshake that broke,
+ * STARTTLS refused for now, a doubt of our own).  `needs` without NEED_REQUIRETLS: r.
+ */
+enum reason demand_told(unsigned needs, enum reason r);
 
 /* The needs of one policy by itself, for its own outcome in the record. */
 #define STS_NEEDS (NEED_TLS | NEED_CHAIN | NEED_HOST)
