@@ -10,6 +10,7 @@
 #include "proxy/cli/cli.h"
 #include "proxy/net/version.h"
 #include "proxy/policy/provider.h"
+#include "proxy/store/version.h"
 
 int version_command(int argc, char **argv)
 {
@@ -21,8 +22,9 @@ int version_command(int argc, char **argv)
     }
     buf_init(&net, 1024);
     net_library_versions(&net);
-    (void)printf("tlsmend %s\n%s\n%s%s\nlibpsl %s\n", TLSMEND_VERSION, certs_library_version(),
-                 buf_cstr(&net), config_library_version(), provider_library_version());
+    (void)printf("tlsmend %s\n%s\n%s%s\nlibpsl %s\nSQLite %s\n", TLSMEND_VERSION,
+                 certs_library_version(), buf_cstr(&net), config_library_version(),
+                 provider_library_version(), store_library_version());
     buf_clear(&net);
     return CLI_OK;
 }

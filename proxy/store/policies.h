@@ -27,8 +27,9 @@ const struct policy_entry *policies_find(struct policies *p, const char *domain)
 const struct policy_entry *policy_entry_hold(const struct policy_entry *e);
 void policy_entry_drop(const struct policy_entry **e);
 
-/* A fetch succeeded: the text was parsed already and is good.  Copies all. */
-void policies_put(struct policies *p, const char *domain, const char *id, struct slice body,
+/* A fetch succeeded: the text was parsed already and is good.  Copies all.  False: it does not parse
+ * after all, or that is no domain; nothing is changed. */
+bool policies_put(struct policies *p, const char *domain, const char *id, struct slice body,
                   wall_ms now);
 /* A fetch for `id` failed ("" in a refresh without a record). */
 void policies_failed(struct policies *p, const char *domain, const char *id, wall_ms now);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      db_file_internal - the connection, the file behind it and its troubles; for db*.c only
+ */
+#ifndef TLSMEND_STORE_DB_FILE_INTERNAL_H
+#define TLSMEND_STORE_DB_FILE_INTERNAL_H
+
+#include <sqlite3.h>
+
+#include "proxy/store/db_internal.h"
+
+enum db_statement {
+    DB_BEGIN,
+    DB_COMMIT,
+    DB_PUT_POLICY,
+    DB_DROP_POLICY,
+    DB_PUT_RUNG,
+    DB_DROP_RUNG,
+    DB_STATEMENT_COUNT
+};
+
+struct db {
+    sqlite3 *sql;
+    char *path;
+    bool read_only;
+    bool empty; /* it has no tables (read_only), or had none */
+    sqlite3_stmt *statements[DB_STATEMENT_COUNT];
+};
+
+#define DB_DAMAGED_HINT \
+    "nothing: it is put aside and a new one made; look at the disk if it happens again"
+
+/* Both fill *e and return false. */
+bool db_error(struct db_error *e, enum db_trouble trouble, const char *detail, const char *hint);
+bool db_fail(const struct db *db, int rc, struct db_error *e); /* rc: SQLite's */
+
+/* Before SQLite opens it: the troubles that can be told in plain words.  Makes the file, with our
+ * mode, where there is none. */
+bool db_look(const char *path, bool read_only, struct db_error *e);
+/* The name under which SQLite reads the file without any other; NULL: that would not be all of it.
+ * free() it. */
+char *db_frozen_name(const char *path);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      db_internal - the SQLite file: opening, checking, reading, writing
+ *
+ * DESCRIPTION
+ *      No thread and no lock: one caller at a time.  Nothing here waits longer than DB_BUSY_MS for another
+ *      process.  Every failure says what happened and what mends it.
+ */
+#ifndef TLSMEND_STORE_DB_INTERNAL_H
+#define TLSMEND_STORE_DB_INTERNAL_H
+
+#include "proxy/base/buf.h"
+#include "proxy/store/store_internal.h"
+
+#define DB_BUSY_MS 250
+#define DB_CHECK_MS 300 /* quick_check of a big file ends then */
+
+enum db_trouble {
+    DB_FINE,
+    DB_FAILED,  /* cannot be opened, read or written */
+    DB_BUSY,    /* another process holds it */
+    DB_FULL,    /* no room on the disk */
+    DB_DAMAGED, /* no database, or a broken one */
+    DB_FOREIGN, /* of a newer version, or of another program: not ours to touch */
+};
+
+struct db_error {
+    enum db_trouble trouble;
+    char detail[400], hint[400];
+};
+
+struct db_loaded {
+    size_t policies, rungs, dropped; /* dropped: rows of which nothing could be used */
+    char first_dropped[64];
+};
+
+struct db;
+
+/* NULL: *e says why.  read_only: no file is made and none changed. */
+struct db *db_open(const char *path, bool read_only, struct db_error *e);
+void db_close(struct db **db); /* NULL is fine */
+bool db_load(struct db *db, struct policies *p, struct rungs *r, struct db_loaded *out,
+             struct db_error *e);
+/* One transaction: all or nothing. */
+bool db_write(struct db *db, const struct policy_job *policies, size_t policy_count,
+              const struct rung_job *rungs, size_t rung_count, struct db_error *e);
+/* The file has another name now, or none: what is written would be lost. */
+bool db_moved(const struct db *db);
+/* Renames the file (and what belongs to it) to NAME.damaged-<time>; *kept_as gets the name. */
+bool db_put_aside(const char *path, wall_ms now, struct buf *kept_as, struct db_error *e);
+
+#endif
