@@ -180,7 +180,7 @@ static void test_names_in_force(void **state)
     f.dane = DANE_USABLE;
     d = decided(&f);
     assert_int_equal(d.level, LEVEL_DANE);
-    assert_int_equal(d.needs, PKIX | DANE_NEEDS);
+    assert_int_equal(d.needs, PKIX | NEED_TLSA);
     assert_string_equal(d.names[0], "nexthop");
     assert_string_equal(d.names[1], "dot-nexthop");
     f = facts_of("other.test");
@@ -189,8 +189,25 @@ static void test_names_in_force(void **state)
     demand_decide(&c, &f, &d); /* secure is observed, MTA-STS holds: the host's name only */
     assert_int_equal(d.level, LEVEL_VERIFY);
     assert_int_equal(d.needs, STS_NEEDS);
-    assert_int_equal(d.would.needs, PKIX | STS_NEEDS);
+    assert_int_equal(d.would.needs, PKIX | NEED_HOST);
     assert_string_equal(d.names[0], "nexthop");
+}
+
+/* The default `secure` looks past an MX record that may be forged; a route has none. */
+static void test_half_dane(void **state)
+{
+    struct demand_config c = config_of(LEVEL_SECURE, OBSERVE_UNSET);
+    struct demand_facts f = facts_of("other.test");
+    struct demand d;
+
+    (void)state;
+    f.dane = DANE_USABLE;
+    f.mx_secure = false;
+    demand_decide(&c, &f, &d);
+    assert_int_equal(d.needs, PKIX | NEED_TLSA);
+    f.is_route = true;
+    demand_decide(&c, &f, &d);
+    assert_int_equal(d.needs, DANE_NEEDS);
 }
 
 /* ---- override_policy ---- */
@@ -226,7 +243,7 @@ static void test_override_policy(void **state)
         {"only.over.test", DANE_ABSENT, STS_NONE, 0, LEVEL_DANE_ONLY, DANE_NEEDS,
          REASON_DANE_REQUIRED, DEMAND_DEFAULT},
         /* not in force: ended, without an end, without a level */
-        {"ended.over.test", DANE_ABSENT, STS_ENFORCE, 1, LEVEL_VERIFY, PKIX | STS_NEEDS, REASON_OK,
+        {"ended.over.test", DANE_ABSENT, STS_ENFORCE, 1, LEVEL_VERIFY, PKIX | NEED_HOST, REASON_OK,
          DEMAND_DEFAULT},
         {"endless.over.test", DANE_ABSENT, STS_ENFORCE, 1, LEVEL_VERIFY, STS_NEEDS, REASON_OK,
          DEMAND_DEFAULT},
@@ -359,7 +376,7 @@ static void test_requiretls(void **state)
         {"a.test", 1, 0, DANE_ABSENT, STS_NONE, 0, REASON_OK, PKIX},
         {"a.test", 0, 0, DANE_INSECURE, STS_NONE, 0, REASON_REQUIRETLS_UNMET, PKIX},
         {"a.test", 0, 1, DANE_INSECURE, STS_NONE, 0, REASON_OK, PKIX},
-        {"a.test", 0, 0, DANE_INSECURE, STS_ENFORCE, 1, REASON_OK, PKIX | STS_NEEDS},
+        {"a.test", 0, 0, DANE_INSECURE, STS_ENFORCE, 1, REASON_OK, PKIX | NEED_HOST},
         {"a.test", 0, 0, DANE_INSECURE, STS_TESTING, 1, REASON_REQUIRETLS_UNMET, PKIX},
         {"a.test", 0, 0, DANE_INSECURE, STS_ENFORCE, 0, REASON_STS_MX_NOT_LISTED, PKIX},
         {"a.test", 1, 0, DANE_USABLE, STS_NONE, 0, REASON_OK, DANE_NEEDS},
@@ -367,7 +384,7 @@ static void test_requiretls(void **state)
          DANE_NEEDS}, /* half_dane: whoever forges the MX has TLSA records too */
         {"a.test", 1, 0, DANE_FAILED, STS_NONE, 0, REASON_TLSA_LOOKUP_FAILED, PKIX},
         {"secure.test", 0, 0, DANE_OFF, STS_NONE, 0, REASON_OK, PKIX},
-        {"secure.test", 0, 0, DANE_USABLE, STS_NONE, 0, REASON_OK, PKIX | DANE_NEEDS},
+        {"secure.test", 0, 0, DANE_USABLE, STS_NONE, 0, REASON_OK, PKIX | NEED_TLSA},
         {"named.test", 0, 0, DANE_OFF, STS_NONE, 0, REASON_OK, PKIX},
         {"loose.test", 0, 0, DANE_OFF, STS_NONE, 0, REASON_REQUIRETLS_UNMET, PKIX},
         {"pin.test", 0, 0, DANE_OFF, STS_NONE, 0, REASON_OK, NEED_TLS | NEED_PIN},

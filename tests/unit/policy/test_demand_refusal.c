@@ -111,7 +111,7 @@ static void test_refusal(void **state)
          REASON_OK,
          REASON_OK,
          REASON_REQUIRETLS_UNMET},
-        {PKIX | DANE_NEEDS,
+        {PKIX | NEED_TLSA,
          {.tls = true, .tlsa = true},
          REASON_OK,
          1,
