@@ -213,6 +213,7 @@ static void c_sts_01_strings_are_joined(void **state)
 /* The largest rdata that DNS can carry: 255 strings of 255 bytes and one more. */
 static void c_sts_01_a_large_record(void **state)
 {
+    static const char begin[] = "v=STSv1; id=1; e=";
     static char wire[65535];
     struct slice rdata = slice_of(wire, sizeof(wire));
     struct sts_record r;
@@ -222,7 +223,7 @@ static void c_sts_01_a_large_record(void **state)
     memset(wire, 'a', sizeof(wire));
     for (size_t at = 0; at < sizeof(wire); at += 256)
         wire[at] = (char)(sizeof(wire) - at > 255 ? 255 : sizeof(wire) - at - 1);
-    memcpy(wire + 1, "v=STSv1; id=1; e=", 17);
+    memcpy(wire + 1, begin, sizeof(begin) - 1);
     assert_int_equal(sts_discover(&rdata, 1, &r, &why), STS_TXT_RECORD);
     assert_string_equal(r.id, "1");
 }
@@ -341,7 +342,7 @@ static void c_sts_03_refused_lines(void **state)
         "x y: z",
         "x=y: z",
         "\xc3\xa9: z",
-        NAME32 "3: x",
+        (NAME32 "3: x"),
         "# comment",
         "x: a\tb",
         "x: a\rb",

@@ -264,7 +264,7 @@ static void check_promises(const struct sts_situation *s, const struct sts_step_
     /* a warning where something failed, and only there */
     if (t->step == STS_STEP_NONE)
         assert_true(t->degraded == (s->seen != STS_SEEN_ABSENT || s->fetched == STS_FETCH_FAILED));
-    if (t->step == STS_STEP_HELD && (!current || s->fetched == STS_FETCH_FAILED))
+    if (t->step == STS_STEP_HELD && h != NULL && (!current || s->fetched == STS_FETCH_FAILED))
         assert_true(t->degraded == (h->mode != STS_NONE));
     if (t->step == STS_STEP_HELD && current && !recent && s->fetched == STS_FETCH_NOT_TRIED)
         assert_false(t->degraded);
