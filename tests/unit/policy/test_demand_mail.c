@@ -417,10 +417,15 @@ static void test_requiretls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows_of_destinations), cmocka_unit_test(test_literals),
-        cmocka_unit_test(test_names_in_force),       cmocka_unit_test(test_override_policy),
-        cmocka_unit_test(test_observe_precedence),   cmocka_unit_test(test_observe),
-        cmocka_unit_test(test_observe_overruled),    cmocka_unit_test(test_requiretls),
+        cmocka_unit_test(test_rows_of_destinations),
+        cmocka_unit_test(test_literals),
+        cmocka_unit_test(test_names_in_force),
+        cmocka_unit_test(test_half_dane),
+        cmocka_unit_test(test_override_policy),
+        cmocka_unit_test(test_observe_precedence),
+        cmocka_unit_test(test_observe),
+        cmocka_unit_test(test_observe_overruled),
+        cmocka_unit_test(test_requiretls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
