@@ -36,6 +36,13 @@ target_link_libraries(dep::psl INTERFACE PkgConfig::PSL)
 add_library(dep::sqlite INTERFACE IMPORTED)
 target_link_libraries(dep::sqlite INTERFACE PkgConfig::SQLITE)
 
+# libhttp-parser has no pkg-config file.
+find_path(HTTP_PARSER_INCLUDE http_parser.h REQUIRED)
+find_library(HTTP_PARSER_LIB http_parser REQUIRED)
+add_library(dep::http INTERFACE IMPORTED)
+target_link_libraries(dep::http INTERFACE ${HTTP_PARSER_LIB})
+target_include_directories(dep::http SYSTEM INTERFACE ${HTTP_PARSER_INCLUDE})
+
 # BoringSSL: crypto alone for certs/, ssl and crypto for proxy/net.
 add_library(dep::boringcrypto INTERFACE IMPORTED)
 add_library(dep::boringssl INTERFACE IMPORTED)

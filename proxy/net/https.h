@@ -7,9 +7,13 @@
  *      Connects to the addresses in order (a bad certificate is not tried elsewhere), TLS 1.2+ with the
  *      certificate verified for `host` by the given trust store, one GET with Connection: close, the
  *      answer read by libhttp-parser.  No redirect is followed, nothing is cached, no cookie, no compression
- *      (Accept-Encoding: identity; an answer with another Content-Encoding fails).  The whole takes at most
+ *      (Accept-Encoding: identity; an answer with another Content-Encoding fails).  An answer whose end is
+ *      that of the connection counts only with close_notify (RFC 9112 9.8).  The whole takes at most
  *      `timeout`, the header at most 16 KiB, the body at most body_max.  Loop's thread; `done` comes from
  *      the loop, never inside https_get().
+ *
+ * OWNERSHIP
+ *      The fetch is gone when `done` returns: forget the pointer there, or https_cancel() it inside.
  */
 #ifndef TLSMEND_NET_HTTPS_H
 #define TLSMEND_NET_HTTPS_H
@@ -28,7 +32,7 @@ enum https_end {
     HTTPS_PROTOCOL,  /* no HTTP, cut off in the middle, wrong length */
 };
 
-const char *https_end_name(enum https_end e);
+const char *https_end_name(enum https_end e); /* "ok", "connect", "tls", "certificate", ... */
 
 struct https_request { /* copied; trust and tls are held */
     struct tls_context *tls;
@@ -44,13 +48,13 @@ struct https_request { /* copied; trust and tls are held */
 
 struct https_answer { /* lent to `done` for its duration */
     enum https_end end;
-    char detail[256];       /* what was wrong, escaped */
-    enum reason tls_reason; /* with HTTPS_TLS, HTTPS_CERT */
+    char detail[256];       /* what was wrong, escaped; the status too where there was one */
+    enum reason tls_reason; /* with HTTPS_TLS, HTTPS_CERT; else OK */
     int status;             /* HTTPS_OK: 200, 404 ... */
     bool has_content_type;
-    char content_type[256]; /* cut there */
+    char content_type[256]; /* as sent (not escaped; no control byte but HT); cut there */
     struct slice body;
-    struct addr peer; /* that was spoken to; ADDR_NONE: none */
+    struct addr peer; /* that shook hands, or at least was connected; ADDR_NONE: none */
     int64_t took_ms;
 };
 

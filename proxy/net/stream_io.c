@@ -121,7 +121,7 @@ static void handshake(struct stream *s)
         if (s->socket_error != 0)
             tls_wire_fail(s->tls, REASON_TLS_RESET, stream_error_text(s->socket_error));
         else if (s->socket_eof)
-            tls_wire_fail(s->tls, REASON_TLS_RESET, "the MX closed the connection");
+            tls_wire_fail(s->tls, REASON_TLS_RESET, "the server closed the connection");
         else
             return;
         step = TLS_FAILED;

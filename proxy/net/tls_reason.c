@@ -122,7 +122,7 @@ static void words(uint32_t error, char detail[TLS_DETAIL_MAX])
     int n;
 
     if (ERR_GET_LIB(error) == ERR_LIB_SSL && code >= SSL_AD_REASON_OFFSET) {
-        (void)snprintf(detail, TLS_DETAIL_MAX, "alert of the MX: %s",
+        (void)snprintf(detail, TLS_DETAIL_MAX, "alert of the server: %s",
                        SSL_alert_desc_string_long(code - SSL_AD_REASON_OFFSET));
         return;
     }

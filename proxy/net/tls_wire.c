@@ -278,7 +278,7 @@ enum tls_step tls_wire_handshake(struct tls_wire *w)
         return TLS_MORE;
     case SSL_ERROR_ZERO_RETURN:
         learn(w);
-        tls_wire_fail(w, REASON_TLS_RESET, "alert of the MX: close notify");
+        tls_wire_fail(w, REASON_TLS_RESET, "alert of the server: close notify");
         return TLS_FAILED;
     default:
         learn(w);

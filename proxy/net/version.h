@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NAME
- *      version - which libevent and libunbound are running
+ *      version - which libevent, libunbound and http-parser are running
  */
 #ifndef TLSMEND_NET_VERSION_H
 #define TLSMEND_NET_VERSION_H

@@ -19,7 +19,7 @@ LAYERS = {
     "config": ("config", {"base", "policy"}, [r"libconfig\.h"]),
     "dialog": ("proxy/dialog", {"base", "smtp", "policy"}, []),
     "net": ("proxy/net", {"base", "policy", "certs"},
-            [r"event2/.*", r"unbound\.h", r"openssl/(?!x509|ocsp).*"]),
+            [r"event2/.*", r"unbound\.h", r"http_parser\.h", r"openssl/(?!x509|ocsp).*"]),
     "store": ("proxy/store", {"base", "policy"}, [r"sqlite3\.h"]),
     "relay": ("proxy/relay", {"base", "smtp", "policy", "certs", "config", "dialog", "net", "store"},
               []),
@@ -28,7 +28,7 @@ LAYERS = {
 }
 FOREIGN_TARGETS = {  # CMake's names of the foreign libraries
     "policy": {"dep::psl"}, "certs": {"dep::boringcrypto"}, "config": {"dep::config"},
-    "net": {"dep::boringssl", "dep::event", "dep::unbound", "Threads::Threads"},
+    "net": {"dep::boringssl", "dep::event", "dep::http", "dep::unbound", "Threads::Threads"},
     "store": {"dep::sqlite", "Threads::Threads"}, "relay": {"Threads::Threads"},
 }
 LIBC = re.compile(r"(assert|ctype|errno|inttypes|limits|math|signal|stdalign|stdarg|stdatomic|stdbool|"
