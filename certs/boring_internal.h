@@ -18,8 +18,10 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/mem.h>
+#include <openssl/nid.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #ifndef OPENSSL_IS_BORINGSSL
 #error "BoringSSL's headers are needed, not OpenSSL's"

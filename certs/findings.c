@@ -54,6 +54,22 @@ void findings_add(struct findings *f, enum reason why, const char *format, ...)
     f->count++;
 }
 
+void findings_add_names(struct findings *f, struct slice wanted, const struct cert_facts *leaf)
+{
+    struct buf text;
+
+    buf_init(&text, FINDING_DETAIL - 1);
+    (void)buf_add(&text, SLICE("wanted "));
+    text_escape(wanted, &text);
+    (void)buf_add(&text, leaf->names_kept > 0 ? SLICE(", it names") : SLICE(", it names no host"));
+    for (size_t i = 0; i < leaf->names_kept && i < 3; i++)
+        (void)buf_addf(&text, "%s %s", i > 0 ? "," : "", leaf->names[i]);
+    if (leaf->name_count > 3)
+        (void)buf_addf(&text, " and %zu more", leaf->name_count - 3);
+    findings_add(f, REASON_CERT_NAME_MISMATCH, "%s", buf_cstr(&text));
+    buf_clear(&text);
+}
+
 static int by_rank(const void *a, const void *b)
 {
     const struct finding *x = a, *y = b;

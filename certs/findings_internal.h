@@ -24,6 +24,8 @@ struct findings {
 /* The first detail of a reason is kept; format as printf's. */
 void findings_add(struct findings *f, enum reason why, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The name mismatch: what was wanted, and what the leaf has. */
+void findings_add_names(struct findings *f, struct slice wanted, const struct cert_facts *leaf);
 /* The order in which judge.h reports reasons: small is first. */
 unsigned reason_rank(enum reason why);
 /* The one to report; NULL: none. */

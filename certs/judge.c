@@ -141,23 +141,6 @@ static bool try_name(void *arg, struct slice name)
     return true;
 }
 
-static void name_finding(struct judging *g, const struct judgement *out)
-{
-    const struct cert_facts *f = &out->facts[0];
-    struct buf text;
-
-    buf_init(&text, FINDING_DETAIL - 1);
-    (void)buf_add(&text, SLICE("wanted "));
-    text_escape(g->req->names[0], &text);
-    (void)buf_add(&text, f->names_kept > 0 ? SLICE(", it names") : SLICE(", it names no host"));
-    for (size_t i = 0; i < f->names_kept && i < 3; i++)
-        (void)buf_addf(&text, "%s %s", i > 0 ? "," : "", f->names[i]);
-    if (f->name_count > 3)
-        (void)buf_addf(&text, " and %zu more", f->name_count - 3);
-    findings_add(&g->findings, REASON_CERT_NAME_MISMATCH, "%s", buf_cstr(&text));
-    buf_clear(&text);
-}
-
 static bool try_host(void *arg, struct slice name)
 {
     struct name_search *n = arg;
@@ -191,7 +174,7 @@ static void check_names(struct judging *g, struct judgement *out)
     if (out->name_ok) /* it matched, so it is a host name */
         (void)snprintf(out->matched_name, sizeof(out->matched_name), "%.*s", SLICE_ARG(n.found));
     else
-        name_finding(g, out);
+        findings_add_names(&g->findings, g->req->names[0], &out->facts[0]);
 }
 
 /* The anchor and the length of the accepted path. */

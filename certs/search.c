@@ -33,7 +33,7 @@ struct candidate {
 #define CANDIDATES_MAX 64
 
 /* Roughly in units of one P-256 verification, 0.1 ms (C-CERT-07). */
-static unsigned cost_of(const struct cert *issuer)
+unsigned search_cost_of(const struct cert *issuer)
 {
     unsigned k = (unsigned)issuer->key_size / 4096;
 
@@ -57,7 +57,7 @@ static unsigned cost_of_path(const struct path *p)
     unsigned sum = 1;
 
     for (size_t i = 1; i < p->count; i++)
-        sum += cost_of(p->certs[i]);
+        sum += search_cost_of(p->certs[i]);
     return sum;
 }
 
@@ -80,7 +80,7 @@ static enum link verify_link(struct search *s, const struct cert *child, const s
     for (size_t i = 0; i < s->memo_count; i++)
         if (s->memo[i].child == child && s->memo[i].issuer == issuer)
             return s->memo[i].link;
-    if (!spend(s, cost_of(issuer)))
+    if (!spend(s, search_cost_of(issuer)))
         return LINK_BAD;
     link = X509_verify(child->x509, issuer->key) == 1 ? LINK_GOOD : LINK_BAD;
     ERR_clear_error();
@@ -112,7 +112,7 @@ static void check_crls(struct search *s, size_t at, struct findings *f)
         bool stale = c->next_update != 0 && c->next_update < s->now;
         bool listed;
 
-        if (!crl_is_of(c, issuer) || !spend(s, cost_of(issuer)) || !crl_verify(c, issuer))
+        if (!crl_is_of(c, issuer) || !spend(s, search_cost_of(issuer)) || !crl_verify(c, issuer))
             continue;
         listed = crl_lists(c, child->serial);
         if (listed)

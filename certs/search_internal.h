@@ -46,5 +46,7 @@ struct search {
 };
 
 void search_run(struct search *s);
+/* Of one signature by this key, in those units. */
+unsigned search_cost_of(const struct cert *issuer);
 
 #endif
