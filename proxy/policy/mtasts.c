@@ -124,11 +124,9 @@ bool sts_record_parse(struct slice txt, struct sts_record *out, const char **why
     }
     while (more) {
         more = slice_cut(rest, ';', &field, &rest);
-        if (more && skip_wsp(rest).n == 0) {
-            more = false; /* the one delimiter that may stand at the end */
-        } else if (!more && skip_wsp(field).n == 0) {
-            break; /* nothing behind the version: no id */
-        } else if (!more && is_wsp(field.p[field.n - 1])) {
+        if (!more && skip_wsp(field).n == 0)
+            break; /* behind the delimiter that may stand at the end */
+        if (!more && is_wsp(field.p[field.n - 1])) {
             *why = "blanks at the end"; /* *WSP stands around a delimiter only */
             return false;
         }

@@ -59,6 +59,7 @@ static void c_sts_02_records(void **state)
         {"v=STSv1; id", NULL, NULL},
         {"v=STSv1; id=", NULL, NULL},
         {"v=STSv1; id=;", NULL, NULL},
+        {"v=STSv1; id=; id=x", NULL, NULL},
         {"v=STSv1; id=" ID32 "6", NULL, NULL},
         {"v=STSv1; id=2026-01-31", NULL, NULL},
         {"v=STSv1; id=a b", NULL, NULL},
