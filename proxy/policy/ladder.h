@@ -23,7 +23,8 @@ const char *tls_rung_name(enum tls_rung r); /* "full", "compact", "tls1.2", "cle
 struct ladder_memory {  /* of one address; all zero: nothing is remembered */
     enum tls_rung rung; /* the highest that worked */
     wall_ms learned, until;
-    unsigned times; /* retests upward that failed in a row: each doubles the span, up to 8 times */
+    unsigned times;       /* retests upward that failed in a row: each doubles the span, up to
+                       LADDER_SPAN_MAX times the first one */
     wall_ms retest_since; /* an attempt is trying one rung higher; 0: none */
 };
 
@@ -32,17 +33,28 @@ struct ladder_choice {
     bool retest; /* this attempt is the half-open one */
 };
 
-/* The rung to begin with.  may_clear: level may, RUNG_CLEAR is allowed (else it begins at RUNG_FULL).  A retest
- * that never told its result is forgotten after LADDER_RETEST_MS. */
+#define LADDER_SPAN_MAX 8
+/* A retest that never told its result is forgotten after this time. */
 #define LADDER_RETEST_MS (10 * 60 * 1000LL)
+
+/*
+ * The rung to begin with.  may_clear: level may, RUNG_CLEAR is allowed; where it is not, an address that
+ * is known for clear text begins at RUNG_FULL, and its memory stays.  From `until` on nothing is
+ * remembered.  A clock that went back makes nothing last longer than it would have: the span counts
+ * from `now`.
+ */
 struct ladder_choice ladder_begin(struct ladder_memory *m, bool may_clear, wall_ms now);
 /* The next lower rung.  False: there is none.  tls12_allowed: min_version is not 1.3. */
 bool ladder_next(enum tls_rung from, bool may_clear, bool tls12_allowed, enum tls_rung *out);
-/* A handshake was made (or, for RUNG_CLEAR, mail was accepted in clear) at `rung`.  `fell`: higher
- * rungs failed in this very sequence.  ttl: the span to remember (ms). */
+/*
+ * A handshake was made (or, for RUNG_CLEAR, mail was accepted in clear) at `rung`.  `fell`: higher
+ * rungs failed in this very sequence; without that a lower rung is no news.  RUNG_FULL: there is
+ * nothing to remember.  The rung that is known already worked again: its end stays, so that the retest
+ * comes.  ttl: the span to remember (ms); 0: nothing is remembered.
+ */
 void ladder_worked(struct ladder_memory *m, enum tls_rung rung, bool fell, int64_t ttl,
                    wall_ms now);
-/* The half-open attempt failed at its rung. */
+/* The half-open attempt failed at its rung: the known one stays, for a longer span. */
 void ladder_retest_failed(struct ladder_memory *m, int64_t ttl, wall_ms now);
 /* C-TLS-11: the MX demanded TLS of a session in clear: nothing is known any more. */
 void ladder_forget(struct ladder_memory *m);
