@@ -22,8 +22,6 @@
 
 #define WORKERS_MAX 4
 #define PROBE_START_MS 700 /* a restart serves within a second (C-OPS-01) */
-#define PROBE_HOURLY_MS (60 * 60 * 1000)
-#define PROBE_AGAIN_MS (60 * 1000) /* while nobody answers */
 #define NOTE_MAX 16384
 #define FILES_PER_SESSION 2 /* the client and one upstream */
 #define FILES_ELSE 256      /* listeners, loops, resolver sockets, logs */
@@ -37,9 +35,8 @@ struct daemon {
     struct worker_shared shared;
     struct worker **workers;
     unsigned worker_count, workers_ended;
-    struct timer *watch, *probe_timer;
-    struct dnssec_probe *probe;
-    enum dnssec_state dnssec;
+    struct timer *watch;
+    struct dnssec_watch *dnssec;
     char watch_error[512]; /* what the last look at the trust store files ended with */
     wall_ms looked;        /* at the dates of the overrides */
     bool ending;
@@ -104,50 +101,14 @@ static void log_start_record(const struct daemon *d)
 
 /* ---- DNSSEC ---- */
 
-static void log_dnssec(const struct daemon *d, const char *detail)
-{
-    bool bad = d->dnssec == DNSSEC_STRIPPED || d->dnssec == DNSSEC_OFF;
-    struct record *r = record_new("dnssec", bad ? RECORD_WARNING : RECORD_INFO, loop_wall());
-
-    record_cstr(r, "state",
-                d->dnssec == DNSSEC_WORKS      ? "on"
-                : d->dnssec == DNSSEC_STRIPPED ? "off-stripped"
-                : d->dnssec == DNSSEC_OFF      ? "off-no-anchor"
-                                               : "unknown");
-    if (detail[0] != '\0')
-        record_cstr(r, "detail", detail);
-    if (d->dnssec == DNSSEC_STRIPPED)
-        record_cstr(
-            r, "hint",
-            "The resolver strips DNSSEC, or trust anchor or clock are wrong: answers are used "
-            "without validation until it works. Use a validating resolver, or "
-            "resolver.system = false to ask the authoritative servers.");
-    else if (d->dnssec == DNSSEC_OFF)
-        record_cstr(r, "hint", "Install dns-root-data, or set resolver.trust_anchor.");
-    log_record(d->log, r);
-}
-
-static void on_probed(void *owner, enum dnssec_state state, const char *detail)
+static void on_validation(void *owner, bool on)
 {
     struct daemon *d = owner;
 
-    d->probe = NULL;
-    timer_arm(d->probe_timer, state == DNSSEC_UNKNOWN ? PROBE_AGAIN_MS : PROBE_HOURLY_MS);
-    if (state == DNSSEC_UNKNOWN || state == d->dnssec || d->ending)
-        return; /* no answer says nothing about DNSSEC: keep what is */
-    d->dnssec = state;
-    log_dnssec(d, detail);
+    if (d->ending)
+        return;
     for (unsigned i = 0; i < d->worker_count; i++)
-        worker_set_validation(d->workers[i], state != DNSSEC_STRIPPED);
-}
-
-static void on_probe_due(void *owner)
-{
-    struct daemon *d = owner;
-
-    timer_arm(d->probe_timer, PROBE_HOURLY_MS);
-    if (d->probe == NULL && !d->ending)
-        d->probe = dnssec_probe_start(d->loop, d->settings, on_probed, d);
+        worker_set_validation(d->workers[i], on);
 }
 
 /* ---- the parts ---- */
@@ -168,7 +129,7 @@ static bool start_workers(struct daemon *d, struct listeners *l, struct buf *err
     d->workers = mem_array(d->worker_count, sizeof(struct worker *));
     for (unsigned i = 0; i < d->worker_count; i++) {
         struct worker_params p = {&d->shared, i, d->snapshot, &l->fds[i * l->count],
-                                  d->dnssec != DNSSEC_STRIPPED};
+                                  dnssec_watch_validates(d->dnssec)};
 
         d->workers[i] = worker_start(&p, error);
         for (size_t k = 0; k < l->count; k++)
@@ -245,7 +206,7 @@ static void on_hup(void *owner)
         record_cstr(r, "config", d->settings->path);
         log_record(d->log, r);
         log_trust(d, "loaded");
-        timer_arm(d->probe_timer, 0); /* the resolver may be another one now */
+        dnssec_watch_reload(d->dnssec, d->settings);
     } else {
         log_lines(d->log, "reload-failed", RECORD_ERROR, buf_slice(&error));
     }
@@ -365,9 +326,8 @@ static void finish(struct daemon *d, bool was_started)
 
         log_record(d->log, r);
     }
-    dnssec_probe_cancel(&d->probe);
+    dnssec_watch_free(&d->dnssec);
     timer_free(&d->watch);
-    timer_free(&d->probe_timer);
     snapshot_drop(&d->snapshot);
     settings_drop(&d->settings);
     log_stop(&d->log);
@@ -395,8 +355,22 @@ static void block_signals(bool block)
     (void)pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
+static void watch_dnssec(struct daemon *d)
+{
+    struct dnssec_watch_params p = {
+        .loop = d->loop,
+        .log = d->log,
+        .settings = d->settings,
+        .patience = PROBE_START_MS,
+        .validate = on_validation,
+        .owner = d,
+    };
+
+    d->dnssec = dnssec_watch_new(&p);
+}
+
 static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *note,
-                             struct buf *dnssec, struct buf *error)
+                             struct buf *error)
 {
     unsigned long files = (unsigned long)d->settings->limits.sessions * FILES_PER_SESSION;
 
@@ -423,9 +397,7 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
     d->looked = loop_wall();
     d->watch = timer_new(d->loop, on_watch, d);
     timer_arm(d->watch, d->settings->tls.trust_check);
-    d->probe_timer = timer_new(d->loop, on_probe_due, d);
-    d->dnssec = dnssec_probe_now(d->settings, PROBE_START_MS, dnssec);
-    timer_arm(d->probe_timer, d->dnssec == DNSSEC_UNKNOWN ? PROBE_AGAIN_MS : PROBE_HOURLY_MS);
+    watch_dnssec(d);
     return start_workers(d, l, error) ? DAEMON_OK : DAEMON_SYSTEM;
 }
 
@@ -433,11 +405,10 @@ enum daemon_end daemon_run(struct settings *settings)
 {
     struct daemon d = {.settings = settings, .worker_count = worker_count(settings)};
     struct listeners l = {0};
-    struct buf note, dnssec, error;
+    struct buf note, error;
     enum daemon_end end;
 
     buf_init(&note, NOTE_MAX);
-    buf_init(&dnssec, NOTE_MAX);
     buf_init(&error, NOTE_MAX);
     atomic_init(&d.shared.sessions, 0);
     atomic_init(&d.shared.admitted, 0);
@@ -445,13 +416,13 @@ enum daemon_end daemon_run(struct settings *settings)
     d.shared.owner = &d;
     (void)signal(SIGPIPE, SIG_IGN);
     block_signals(true);
-    end = start(&d, &l, &note, &dnssec, &error);
+    end = start(&d, &l, &note, &error);
     listeners_clear(&l);
     block_signals(false);
     if (end == DAEMON_OK) {
         log_start_record(&d);
         log_trust(&d, "loaded");
-        log_dnssec(&d, buf_cstr(&dnssec));
+        dnssec_watch_tell(d.dnssec);
         log_lines(d.log, "warning", RECORD_WARNING, buf_slice(&note));
         notify_manager("READY=1");
         loop_run(d.loop);
@@ -465,7 +436,6 @@ enum daemon_end daemon_run(struct settings *settings)
     }
     finish(&d, end == DAEMON_OK);
     buf_clear(&note);
-    buf_clear(&dnssec);
     buf_clear(&error);
     return end;
 }

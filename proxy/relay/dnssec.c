@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See dnssec.h. */
+/* See dnssec.h: the probe; dnssec_watch.c has the rest. */
 #include "proxy/relay/dnssec.h"
 
 #include <stdlib.h>

@@ -3,8 +3,11 @@
 
 import base64
 import os
+import time
 
 from lab import smtpc
+from lab.helpers import SLOW, hup
+from lab.process import wait_for
 
 
 def send(scene, tlsmend, domain):
@@ -47,3 +50,58 @@ def test_c_dane_01_stripped_dnssec_is_said_and_mail_goes_on(scene, lab):
 def test_c_dane_01_no_anchor_is_said(scene):
     tlsmend = scene.tlsmend(resolver={"trust_anchor": ""})
     assert tlsmend.wait_records("dnssec")[0]["state"] == "off-no-anchor"
+
+
+def states(tlsmend):
+    return [r["state"] for r in tlsmend.records("dnssec")]
+
+
+def test_c_dane_01_worked_once_then_stripped_stays_on_until_confirmed(scene, lab):
+    """Under the same settings the answers go bad: a suspicion first, and mail waits; three more probes switch it off.
+    A reload probes at once, so the minutes between them are not waited for here."""
+    domain = scene.domain()
+    mx = scene.hostile(domain)
+    anchor = lab.new_directory("root.key")
+    anchor.write_bytes(lab.dns.trust_anchor.read_bytes())
+    tlsmend = scene.tlsmend(resolver={"trust_anchor": str(anchor)})
+    wait_for("a probe that works", lambda: states(tlsmend) == ["on"])
+
+    with open(foreign_anchor(lab), "rb") as foreign:
+        anchor.write_bytes(foreign.read())
+    tlsmend.reload()
+    said = tlsmend.wait_records("dnssec", 2)[1]
+    assert (said["state"], said["severity"], said["seen"]) == ("suspected", "warning", "forged")
+    assert said["detail"] and said["hint"]
+    reply = send(scene, tlsmend, domain)
+    assert (reply.code, tlsmend.result()["reason"]) == (451, "dns-bogus")
+    assert not mx.saw("MAIL")
+
+    probes = 0
+    while states(tlsmend) == ["on", "suspected"] and probes < 20:
+        hup(tlsmend)
+        probes += 1
+        time.sleep(0.5 * SLOW)
+    assert states(tlsmend) == ["on", "suspected", "off-stripped"]
+    assert probes >= 3
+    assert send(scene, tlsmend, domain).code == 250
+
+    anchor.write_bytes(lab.dns.trust_anchor.read_bytes())
+    tlsmend.reload()
+    assert tlsmend.wait_records("dnssec", 4)[3]["state"] == "on"
+
+
+def test_c_dane_01_required_validation_is_never_off(scene, lab):
+    domain = scene.domain()
+    mx = scene.hostile(domain)
+    tlsmend = scene.tlsmend(resolver={"trust_anchor": foreign_anchor(lab), "require_dnssec": True})
+    said = tlsmend.wait_records("dnssec")[0]
+    assert (said["state"], said["severity"], said["seen"]) == ("waiting", "error", "forged")
+    assert "require_dnssec" in said["hint"]
+    reply = send(scene, tlsmend, domain)
+    assert (reply.code, tlsmend.result()["reason"]) == (451, "dns-bogus")
+    assert not mx.saw("MAIL")
+
+    tlsmend.write_config(resolver={"trust_anchor": str(lab.dns.trust_anchor), "require_dnssec": True})
+    tlsmend.reload()
+    assert tlsmend.wait_records("dnssec", 2)[1]["state"] == "on"
+    assert send(scene, tlsmend, domain).code == 250
