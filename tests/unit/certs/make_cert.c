@@ -176,6 +176,21 @@ static void put_must_staple(CBB *list)
     MUST(CBB_add_asn1_uint64(&features, 5) && CBB_flush(list));
 }
 
+/* authorityCertIssuer and authorityCertSerialNumber */
+static void put_issuer_serial(CBB *authority, const struct make *m)
+{
+    CBB names, name, serial;
+    uint8_t byte = (uint8_t)m->issuer_serial;
+
+    MUST(m->issuer_serial > 0 && m->issuer_serial < 128);
+    MUST(CBB_add_asn1(authority, &names, DER_EXPLICIT(1)));
+    MUST(CBB_add_asn1(&names, &name, DER_EXPLICIT(4)));
+    der_put_name(&name, m->issuer);
+    MUST(CBB_flush(authority));
+    MUST(CBB_add_asn1(authority, &serial, CBS_ASN1_CONTEXT_SPECIFIC | 2));
+    MUST(CBB_add_u8(&serial, byte) && CBB_flush(authority));
+}
+
 static void put_key_ids(CBB *list, const struct make *m, EVP_PKEY *signer)
 {
     CBB seq, value, authority, id;
@@ -188,7 +203,10 @@ static void put_key_ids(CBB *list, const struct make *m, EVP_PKEY *signer)
     open_extension(list, &seq, &value, "2.5.29.35", false);
     MUST(CBB_add_asn1(&value, &authority, CBS_ASN1_SEQUENCE));
     MUST(CBB_add_asn1(&authority, &id, CBS_ASN1_CONTEXT_SPECIFIC | 0));
-    MUST(CBB_add_bytes(&id, digest, sizeof(digest)) && CBB_flush(list));
+    MUST(CBB_add_bytes(&id, digest, sizeof(digest)) && CBB_flush(&authority));
+    if (m->issuer_serial != 0)
+        put_issuer_serial(&authority, m);
+    MUST(CBB_flush(list));
 }
 
 static void put_extensions(CBB *tbs, const struct make *m, EVP_PKEY *signer)

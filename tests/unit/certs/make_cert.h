@@ -51,7 +51,8 @@ struct make {
     bool unknown_critical, broken_basic, twice;
     bool key_ids; /* subjectKeyIdentifier; authorityKeyIdentifier where signer is known */
     EVP_PKEY *claimed_signer; /* for a wrong authorityKeyIdentifier */
-    bool damage;              /* one bit of the signature is turned */
+    int64_t issuer_serial; /* with key_ids: it says the issuer's name and this serial number too */
+    bool damage;           /* one bit of the signature is turned */
 };
 
 /* Bytes are yours to make_free(). */

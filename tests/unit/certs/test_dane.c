@@ -1,218 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chains against TLSA records (C-DANE-05, C-DANE-06), within bounds (C-CERT-07). */
-#include <time.h>
-
-#include <openssl/mem.h>
-#include <openssl/nid.h>
-#include <openssl/sha.h>
-#include <openssl/x509.h>
-
-#include "certs/dane.h"
-#include "proxy/base/mem.h"
-#include "tests/unit/certs/judge_case.h"
-
-#define TLSA_MOST 70
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
-/* One letter per certificate; keys are numbers, so the same number is the same key. */
-enum { ROOT = 1, LOW = 2, LEAF = 3, SELF = 4, OTHER = 5, LONE = 6 };
-
-static const char *const host[] = {"mx.test", NULL};
-static const char *const elsewhere[] = {"mx.elsewhere", NULL};
-static const char *const wild[] = {"*.mail.test", NULL};
-
-static struct make leaf_by_low(const char *const *names)
-{
-    return make_leaf(names, LEAF, "low", LOW);
-}
-
-static struct slice make_letter(char letter)
-{
-    struct make root = make_root("root", ROOT), low = make_issuer("low", LOW, "root", ROOT);
-    struct make other = make_root("other", OTHER), leaf = leaf_by_low(host), m = leaf;
-
-    switch (letter) {
-    case 'r': /* the root */
-        return make_cert(&root);
-    case 'R': /* the root, expired */
-        root.from = TEST_NOW - 9 * TEST_DAY;
-        root.to = TEST_NOW - TEST_DAY;
-        return make_cert(&root);
-    case 'i': /* the intermediate */
-        return make_cert(&low);
-    case 'I': /* the same, expired */
-        low.from = TEST_NOW - 9 * TEST_DAY;
-        low.to = TEST_NOW - TEST_DAY;
-        return make_cert(&low);
-    case 'N': /* the same, and no CA */
-        low.basic = BASIC_NOT_CA;
-        return make_cert(&low);
-    case 'P': /* the same, for names of .elsewhere only */
-        low.permitted = "elsewhere";
-        return make_cert(&low);
-    case 'Q': /* the root, with no CA below it but the leaf's issuer: path length */
-        root.path_limit = 1;
-        return make_cert(&root);
-    case 'o': /* another root */
-        return make_cert(&other);
-    case 'l': /* the leaf */
-        return make_cert(&leaf);
-    case 'w': /* a wildcard leaf */
-        m.dns = wild;
-        return make_cert(&m);
-    case 'n': /* a leaf of another name */
-        m.dns = elsewhere;
-        return make_cert(&m);
-    case 'c': /* the name only as common name */
-        m.dns = NULL;
-        m.subject = "mx.test";
-        return make_cert(&m);
-    case 'e': /* expired */
-        m.from = TEST_NOW - 9 * TEST_DAY;
-        m.to = TEST_NOW - TEST_DAY;
-        return make_cert(&m);
-    case 'y': /* not yet valid */
-        m.from = TEST_NOW + TEST_DAY;
-        return make_cert(&m);
-    case 'u': /* for clients */
-        m.extended = "client";
-        return make_cert(&m);
-    case 'h': /* SHA-1 */
-        m.hash = "sha1";
-        return make_cert(&m);
-    case 'f': /* says low and is signed by somebody else */
-        m.signer = make_key(OTHER);
-        return make_cert(&m);
-    case 'd': /* signed by the root itself */
-        m.issuer = "root";
-        m.signer = make_key(ROOT);
-        return make_cert(&m);
-    case 's': /* self-signed */
-        m = make_leaf(host, SELF, NULL, SELF);
-        return make_cert(&m);
-    case 'S': /* self-signed, of another name, expired */
-        m = make_leaf(elsewhere, SELF, NULL, SELF);
-        m.from = TEST_NOW - 9 * TEST_DAY;
-        m.to = TEST_NOW - TEST_DAY;
-        return make_cert(&m);
-    case 'a': /* a self-signed CA as leaf */
-        m = make_root("leaf", SELF);
-        m.dns = host;
-        m.usage = "scr";
-        return make_cert(&m);
-    case 'b': /* broken behind its key */
-        m.broken_basic = true;
-        return make_cert(&m);
-    default:
-        fail_msg("no certificate %c", letter);
-        return SLICE_NONE;
-    }
-}
-
-struct dane_case {
-    struct slice made[128], chain[CHAIN_CERTS_MAX + 4];
-    char letters[128];
-    size_t made_count, chain_count;
-    struct slice rdata[TLSA_MOST];
-    struct tlsa_record records[TLSA_MOST];
-    size_t record_count;
-    struct dane_judgement got;
-};
-
-static struct slice letter(struct dane_case *c, char which)
-{
-    assert_true(c->made_count < 128);
-    for (size_t i = 0; i < c->made_count; i++)
-        if (c->letters[i] == which)
-            return c->made[i];
-    c->letters[c->made_count] = which;
-    c->made[c->made_count] =
-        which == 'g' ? slice_of(slice_dup(SLICE("garbage")), 7) : make_letter(which);
-    return c->made[c->made_count++];
-}
-
-static struct slice key_of(struct slice cert)
-{
-    const uint8_t *p = (const uint8_t *)cert.p;
-    X509 *x = d2i_X509(NULL, &p, (long)cert.n);
-    uint8_t *der = NULL;
-    int n;
-    struct slice copy;
-
-    assert_non_null(x);
-    n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
-    assert_true(n > 0);
-    copy = slice_of(memcpy(mem_zalloc((size_t)n), der, (size_t)n), (size_t)n);
-    OPENSSL_free(der);
-    X509_free(x);
-    return copy;
-}
-
-/* Rdata, yours to free, for this certificate. */
-static struct slice rdata_of(unsigned usage, unsigned selector, unsigned matching,
-                             struct slice cert)
-{
-    struct slice key = selector == 1 ? key_of(cert) : SLICE_NONE, what = selector == 1 ? key : cert;
-    size_t n = matching == 0 ? what.n : matching == 1 ? 32 : 64;
-    char *p = mem_zalloc(n + 3);
-
-    p[0] = (char)usage;
-    p[1] = (char)selector;
-    p[2] = (char)matching;
-    if (matching == 0)
-        memcpy(p + 3, what.p, n);
-    else if (matching == 1)
-        SHA256((const uint8_t *)what.p, what.n, (uint8_t *)p + 3);
-    else
-        SHA512((const uint8_t *)what.p, what.n, (uint8_t *)p + 3);
-    free((char *)key.p);
-    return slice_of(p, n + 3);
-}
-
-static void add_rdata(struct dane_case *c, struct slice rdata)
-{
-    assert_true(c->record_count < TLSA_MOST);
-    c->rdata[c->record_count++] = rdata;
-}
-
-/* "311l 201i" */
-static void add_records(struct dane_case *c, const char *text)
-{
-    struct slice rest = slice_str(text), word;
-
-    while (slice_word(&rest, &word)) {
-        assert_int_equal(word.n, 4);
-        add_rdata(c, rdata_of((unsigned)(word.p[0] - '0'), (unsigned)(word.p[1] - '0'),
-                              (unsigned)(word.p[2] - '0'), letter(c, word.p[3])));
-    }
-}
-
-static enum reason judge(struct dane_case *c, const char *name, const char *more_names)
-{
-    struct slice names[2] = {slice_str(name), slice_str(more_names)};
-    struct dane_request req = {.records = c->records,
-                               .record_count = c->record_count,
-                               .chain = c->chain,
-                               .chain_count = c->chain_count,
-                               .names = names,
-                               .name_count =
-                                   (name != NULL ? 1u : 0u) + (more_names != NULL ? 1u : 0u),
-                               .now = TEST_NOW * 1000,
-                               .min_rsa_bits = 2048};
-
-    (void)tlsa_read_all(c->rdata, c->record_count, c->records);
-    dane_judge(&req, &c->got);
-    assert_true(memchr(c->got.detail, '\0', sizeof(c->got.detail)) != NULL);
-    return c->got.reason;
-}
-
-static void end(struct dane_case *c)
-{
-    for (size_t i = 0; i < c->made_count; i++)
-        make_free(&c->made[i]);
-    for (size_t i = 0; i < c->record_count; i++)
-        make_free(&c->rdata[i]);
-}
+#include "tests/unit/certs/dane_case.h"
 
 static const struct row {
     const char *what, *chain, *records;
@@ -332,23 +120,173 @@ static void c_dane_05_06_chains_and_records(void **state)
         const struct row *r = &rows[i];
         struct dane_case c = {.made_count = 0};
 
-        for (const char *p = r->chain; *p != '\0'; p++)
-            c.chain[c.chain_count++] = letter(&c, *p);
-        add_records(&c, r->records);
-        if (judge(&c, "mx.test", NULL) != r->want)
+        dane_send(&c, r->chain);
+        dane_records(&c, r->records);
+        if (dane_ask(&c, "mx.test", NULL) != r->want)
             fail_msg("%s: wanted %s, got %s (%s)", r->what, reason_info(r->want)->token,
                      reason_info(c.got.reason)->token, c.got.detail);
         assert_true(c.got.detail[0] != '\0');
         if (r->want == REASON_OK && (c.got.matched != r->matched || c.got.depth != r->depth))
             fail_msg("%s: record %zu, depth %zu", r->what, c.got.matched, c.got.depth);
-        end(&c);
+        dane_end(&c);
     }
+}
+
+/* RFC 7672 3.2.2: any reference name; without one nothing fits, and usage 3 does not ask. */
+static void c_dane_05_reference_names(void **state)
+{
+    static const struct {
+        const char *chain, *records, *first, *second;
+        enum reason want;
+    } cases[] = {
+        {"li", "211i", "mx.test", NULL, REASON_OK},
+        {"li", "211i", "MX.Test", NULL, REASON_OK},
+        {"li", "211i", "domain.test", "mx.test", REASON_OK},
+        {"li", "211i", "mx.test", "domain.test", REASON_OK},
+        {"li", "211i", "domain.test", "other.test", REASON_CERT_NAME_MISMATCH},
+        {"li", "211i", "test", NULL, REASON_CERT_NAME_MISMATCH},
+        {"li", "211i", "a.mx.test", NULL, REASON_CERT_NAME_MISMATCH},
+        {"li", "211i", NULL, NULL, REASON_CERT_NAME_MISMATCH},
+        {"li", "311l", NULL, NULL, REASON_OK},
+        {"li", "311l", "other.test", NULL, REASON_OK},
+        {"wi", "211i", "a.mail.test", NULL, REASON_OK},
+        {"wi", "211i", "a.b.mail.test", NULL, REASON_CERT_NAME_MISMATCH},
+        {"wi", "211i", "mail.test", NULL, REASON_CERT_NAME_MISMATCH},
+        {"ci", "211i", "mx.test", NULL, REASON_CERT_NAME_MISMATCH},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct dane_case c = {.made_count = 0};
+
+        dane_send(&c, cases[i].chain);
+        dane_records(&c, cases[i].records);
+        if (dane_ask(&c, cases[i].first, cases[i].second) != cases[i].want)
+            fail_msg("case %zu: %s (%s)", i, reason_info(c.got.reason)->token, c.got.detail);
+        dane_end(&c);
+    }
+}
+
+/* What log and reply say. */
+static void details(void **state)
+{
+    static const struct {
+        const char *chain, *records, *want;
+    } cases[] = {
+        {"li", "311l", "TLSA 3 1 1 #... is the leaf (CN=leaf)"},
+        {"li", "211i", "TLSA 2 1 1 #... is the anchor (CN=low)"},
+        {"li", "210r", "TLSA 2 1 0 #... is the anchor (CN=root)"},
+        {"s", "210s", "TLSA 2 1 0 #... is the leaf (CN=leaf)"},
+        {"li", "311o 211o", "1 records for the leaf, 1 for an issuer; the leaf is 3 1 1 #..."},
+        {"g", "311o", "1 records for the leaf, 0 for an issuer; the leaf is unknown"},
+        {"ni", "211i", "wanted mx.test, it names mx.elsewhere"},
+        {"si", "211i",
+         "TLSA 2 1 1 #... names an anchor, but the leaf has no path to it: the leaf (CN=leaf) is "
+         "signed with its own key"},
+        {"g", "211i", "the leaf: it is no DER certificate"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct dane_case c = {.made_count = 0};
+        const char *hash = strchr(cases[i].want, '#');
+        size_t before = hash != NULL ? (size_t)(hash - cases[i].want) : 0;
+
+        dane_send(&c, cases[i].chain);
+        dane_records(&c, cases[i].records);
+        (void)dane_ask(&c, "mx.test", NULL);
+        if (hash == NULL)
+            assert_string_equal(c.got.detail, cases[i].want);
+        else if (strncmp(c.got.detail, cases[i].want, before) != 0 ||
+                 strspn(c.got.detail + before, "0123456789abcdef") != 16 ||
+                 strcmp(c.got.detail + before + 16, hash + 1) != 0)
+            fail_msg("%s instead of %s", c.got.detail, cases[i].want);
+        dane_end(&c);
+    }
+}
+
+/* RFC 7671 5.2.3: the key alone, whatever the child says about who has it; but our own rules hold. */
+static void c_dane_05_bare_keys(void **state)
+{
+    static const struct {
+        const char *what;
+        bool key_ids, wrong_key_id, nameless;
+        int64_t issuer_serial;
+        int rsa_bits;
+        enum reason want;
+    } cases[] = {
+        {"P-256", .want = REASON_OK},
+        {"with key identifiers", .key_ids = true, .want = REASON_OK},
+        {"with the issuer's serial number", .key_ids = true, .issuer_serial = 77,
+         .want = REASON_OK},
+        {"identifier of another key", .key_ids = true, .wrong_key_id = true, .want = REASON_OK},
+        {"an issuer without a name", .nameless = true, .want = REASON_OK},
+        {"RSA 2048", .rsa_bits = 2048, .want = REASON_OK},
+        {"RSA 1024", .rsa_bits = 1024, .want = REASON_CERT_WEAK_KEY},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct dane_case c = {.made_count = 0};
+        struct make root = make_root(cases[i].nameless ? "" : "root", ROOT);
+        struct make m = make_leaf(host, LEAF, root.subject, ROOT);
+
+        if (cases[i].rsa_bits != 0)
+            root.key = m.signer = make_rsa(cases[i].rsa_bits, 1);
+        m.key_ids = cases[i].key_ids;
+        m.claimed_signer = cases[i].wrong_key_id ? make_key(OTHER) : NULL;
+        m.issuer_serial = cases[i].issuer_serial;
+        c.chain[c.chain_count++] = dane_keep(&c, make_cert(&m));
+        dane_add(&c, dane_rdata(2, 1, 0, dane_keep(&c, make_cert(&root))));
+        if (dane_ask(&c, "mx.test", NULL) != cases[i].want)
+            fail_msg("%s: %s (%s)", cases[i].what, reason_info(c.got.reason)->token, c.got.detail);
+        dane_end(&c);
+    }
+}
+
+/* A key or certificate in a record that nobody can read matches nothing and does no harm. */
+static void unreadable_full_records(void **state)
+{
+    struct dane_case c = {.made_count = 0};
+
+    (void)state;
+    dane_send(&c, "lir");
+    for (int selector = 0; selector <= 1; selector++) {
+        char *p = mem_zalloc(11);
+
+        memcpy(p, selector == 1 ? "\2\1\0\x30\4\x30\0\3\0" : "\2\0\0\x30\6\x30\0\x30\0\3\0", 11);
+        dane_add(&c, slice_of(p, selector == 1 ? 9 : 11));
+    }
+    assert_int_equal(dane_ask(&c, "mx.test", NULL), REASON_DANE_MISMATCH);
+    assert_int_equal(c.records[0].usability, TLSA_USABLE);
+    assert_int_equal(c.records[1].usability, TLSA_USABLE);
+    dane_records(&c, "211r");
+    assert_int_equal(dane_ask(&c, "mx.test", NULL), REASON_OK);
+    assert_int_equal(c.got.matched, 2);
+    dane_end(&c);
+}
+
+static void nothing_sent(void **state)
+{
+    struct dane_case c = {.made_count = 0};
+
+    (void)state;
+    dane_records(&c, "311l 211i");
+    assert_int_equal(dane_ask(&c, "mx.test", NULL), REASON_CERT_NONE);
+    c.chain[c.chain_count++] = SLICE_NONE;
+    assert_int_equal(dane_ask(&c, "mx.test", NULL), REASON_CERT_MALFORMED);
+    dane_end(&c);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(c_dane_05_06_chains_and_records),
+        cmocka_unit_test(c_dane_05_reference_names),
+        cmocka_unit_test(details),
+        cmocka_unit_test(c_dane_05_bare_keys),
+        cmocka_unit_test(unreadable_full_records),
+        cmocka_unit_test(nothing_sent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
