@@ -87,6 +87,7 @@ def test_dns_questions_are_counted(scene):
     for rdtype in ("A", "TLSA", "TLSA"):
         with scene.net.client.entered():
             udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.setblocking(False)
         with udp:
             dns.query.udp(dns.message.make_query(name.upper(), rdtype), scene.dns.address, 5, sock=udp)
     with scene.net.client.connect(scene.dns.address6, 53) as tcp:

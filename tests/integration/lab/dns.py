@@ -9,11 +9,14 @@
     tampered.example   signed; good.* is right, badsig.* has a damaged signature, expired.* an old one
     servfail.example   the server answers SERVFAIL
     hole.example       delegated to a server that never answers
+    nsec3.example      signed, absence proved with NSEC3
+    optout.example     signed, NSEC3 with opt-out
+    plain.optout.example   not signed, below the opt-out: insecure
+    crafted.example, stale.example, craftedplain.example   on a scripted server (lab/crafted.py)
 """
 
 import dataclasses
 import datetime
-import hashlib
 import itertools
 import socket
 import struct
@@ -31,6 +34,8 @@ import dns.rrset
 import dns.update
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from . import crafted
+from .dane import tlsa
 from .netns import BLACK_HOLE_IP4, BLACK_HOLE_IP6, DNS_IP4, DNS_IP6
 from .process import Process, wait_for
 from .sts import Sts
@@ -38,8 +43,10 @@ from .tree import CACHE
 
 TTL = 60
 _SOA = "ns.example. hostmaster.example. 1 3600 600 604800 1"
-_SIGNED = (".", "example.", "signed.example.")
-_UNSIGNED = ("plain.example.", "bogus.example.")
+_SIGNED = {".": "lab", "example.": "lab", "signed.example.": "lab", "nsec3.example.": "lab-nsec3",
+           "optout.example.": "lab-optout"}   # and the policies
+_UNSIGNED = ("plain.example.", "bogus.example.", "plain.optout.example.")
+_ZONES = (*_SIGNED, *_UNSIGNED)
 _CONTROL = "127.0.0.1"
 
 
@@ -47,7 +54,7 @@ class Domain:
     """A recipient domain of one test, with its own name, so that no cache of another test matters."""
 
     def __init__(self, server, name):
-        self._server, self.name = server, name
+        self.server, self.name = server, name
         self.scene = None   # whose it is; policy hosts are made there
 
     def __str__(self):
@@ -63,7 +70,7 @@ class Domain:
         return name
 
     def add_addresses(self, name, addresses):
-        self._server.update([("add", name, "AAAA" if ":" in a else "A", a) for a in addresses])
+        self.server.update([("add", name, "AAAA" if ":" in a else "A", a) for a in addresses])
 
     def mx(self, host, preference=10):
         self.add("MX", f"{preference} {host}.")
@@ -71,11 +78,25 @@ class Domain:
     def null_mx(self):
         self.add("MX", "0 .")
 
-    def tlsa(self, host, usage, selector, matching, data, port=25):
-        """A TLSA record; data: DER bytes of certificate or key, digested as `matching` says."""
-        data = {0: lambda d: d, 1: lambda d: hashlib.sha256(d).digest(),
-                2: lambda d: hashlib.sha512(d).digest()}[matching](data)
-        self._server.add(f"_{port}._tcp.{host}", "TLSA", f"{usage} {selector} {matching} {data.hex()}")
+    def cname(self, label, target):
+        """label.domain is an alias; its full name."""
+        self.add("CNAME", target.rstrip(".") + ".", label=label)
+        return f"{label}.{self.name}"
+
+    def tlsa(self, host, usage, selector, matching, cert, port=25):
+        """One more TLSA record; cert: a certificate or a Chain, or bytes, digested as `matching` says.
+        The host has to be in this domain's zone."""
+        self.server.add(f"_{port}._tcp.{host}", "TLSA", tlsa(usage, selector, matching, cert))
+
+    def tlsa_rdata(self, host, *rdata, port=25):
+        """TLSA records from text, or from bytes of any length (fewer than 3: zone="crafted" only)."""
+        self.server.add(f"_{port}._tcp.{host}", "TLSA", *rdata)
+
+    def fault(self, rdtype, how, *, host=None, label=None):
+        """What goes wrong with that question; a domain of zone="crafted" (lab/crafted.py).  The type
+        "TLSA" with host= means the name _25._tcp.host."""
+        name = host or (f"{label}.{self.name}" if label else self.name)
+        self.server.fault(f"_25._tcp.{name}" if rdtype == "TLSA" else name, rdtype, how)
 
     def sts(self, **options):
         """An MTA-STS policy with all that belongs to it (lab/sts.py)."""
@@ -83,10 +104,10 @@ class Domain:
 
     def add(self, rdtype, *rdata, label=None, ttl=TTL):
         """Records at the domain itself, or at label.domain."""
-        self._server.add(f"{label}.{self.name}" if label else self.name, rdtype, *rdata, ttl=ttl)
+        self.server.add(f"{label}.{self.name}" if label else self.name, rdtype, *rdata, ttl=ttl)
 
     def remove(self, rdtype=None, label=None):
-        self._server.remove(f"{label}.{self.name}" if label else self.name, rdtype)
+        self.server.remove(f"{label}.{self.name}" if label else self.name, rdtype)
 
 
 @dataclasses.dataclass
@@ -105,14 +126,15 @@ class Knot:
         self._ns, self.directory = net.internet, directory
         self.trust_anchor = directory / "root.key"
         self._serial = itertools.count(1)
-        self._zones = [dns.name.from_text(z) for z in _SIGNED + _UNSIGNED]
-        self._process = None
+        self._zones = [dns.name.from_text(z) for z in _ZONES]
+        self._process = self._crafted = None
+        self._net = net
         directory.mkdir()
 
     # -- life ---------------------------------------------------------------------------------
 
     def start(self):
-        for zone in _SIGNED + _UNSIGNED:
+        for zone in _ZONES:
             self._zone_file(zone).write_text(_zone_text(zone), encoding="ascii")
         tampered_ds = self._write_tampered()
         (self.directory / "knot.conf").write_text(self._config(), encoding="ascii")
@@ -123,11 +145,23 @@ class Knot:
         self.trust_anchor.write_text(
             "".join(f". IN DNSKEY {k}\n" for k in self.query(".", "DNSKEY").records), encoding="ascii")
         self._delegate("example.", *self._ds_of("example."))
-        self._delegate("signed.example.", *self._ds_of("signed.example."))
+        for zone in ("signed.example.", "nsec3.example.", "optout.example."):
+            self._delegate(zone, *self._ds_of(zone))
         self._delegate("bogus.example.", "12345 13 2 " + "ab" * 32)
         self._delegate("tampered.example.", tampered_ds)
 
+    @property
+    def crafted(self):
+        """The scripted server beside Knot, started on first use."""
+        if self._crafted is None:
+            self._crafted = crafted.Crafted(self._net)
+            for zone, ds in self._crafted.ds():
+                self._delegate(zone, ds)
+        return self._crafted
+
     def stop(self):
+        if self._crafted is not None:
+            self._crafted.stop()
         if self._process is not None:
             self._process.stop()
 
@@ -144,10 +178,13 @@ class Knot:
 
     # -- records ------------------------------------------------------------------------------
 
-    def domain(self, signed=False, label="d"):
-        """A fresh recipient domain without any record."""
-        parent = "signed.example" if signed else "plain.example"
-        return Domain(self, f"{label}{next(self._serial)}.{parent}")
+    def domain(self, signed=False, label="d", zone=None):
+        """A fresh recipient domain without any record; zone: "nsec3", "crafted", ... (see above)."""
+        zone = zone or ("signed" if signed else "plain")
+        parent = f"{zone}.example."
+        if parent not in (*_ZONES, *crafted.SIGNED, *crafted.UNSIGNED):
+            raise ValueError(f"no domains can be made below {parent}")
+        return Domain(self if parent in _ZONES else self.crafted, f"{label}{next(self._serial)}.{zone}.example")
 
     def add(self, name, rdtype, *rdata, ttl=TTL):
         self.update([("add", name, rdtype, r) for r in rdata], ttl)
@@ -166,7 +203,7 @@ class Knot:
         message = dns.update.UpdateMessage(zone)
         for (verb, _, rdtype, rdata), name in zip(changes, names):
             if verb == "add":
-                message.add(name, ttl, rdtype, rdata)
+                message.add(name, ttl, crafted.make_rdata(rdtype, rdata))
             else:
                 message.delete(name, *([rdtype] if rdtype else []))
         rcode = self._exchange(message, 20).rcode()
@@ -213,8 +250,8 @@ class Knot:
     def _config(self):
         zones = "".join(
             f'  - domain: "{z}"\n    file: "{self._zone_file(z)}"\n    acl: lab\n'
-            + ("    dnssec-signing: on\n    dnssec-policy: lab\n" if z in _SIGNED else "")
-            for z in _SIGNED + _UNSIGNED)
+            + (f"    dnssec-signing: on\n    dnssec-policy: {_SIGNED[z]}\n" if z in _SIGNED else "")
+            for z in _ZONES)
         return f"""
 server:
     rundir: "{self.directory}"
@@ -235,12 +272,7 @@ template:
   - id: default
     zonefile-sync: -1
 policy:
-  - id: lab
-    algorithm: ecdsap256sha256
-    single-type-signing: on
-    cds-cdnskey-publish: none
-    dnskey-ttl: {TTL}
-zone:
+{_policy("lab")}{_policy("lab-nsec3", nsec3="on")}{_policy("lab-optout", nsec3="on", nsec3_opt_out="on")}zone:
 {zones}  - domain: "tampered.example."
     file: "{self._zone_file('tampered.example.')}"
   - domain: "servfail.example."
@@ -289,6 +321,13 @@ zone:
         return dns.dnssec.make_ds(origin, key, "SHA256").to_text()
 
 
+def _policy(name, **options):
+    """Signatures last longer than any test turns the clock forward."""
+    options = {"algorithm": "ecdsap256sha256", "single_type_signing": "on", "cds_cdnskey_publish": "none",
+               "dnskey_ttl": TTL, "rrsig_lifetime": "1000d", **options}
+    return f"  - id: {name}\n" + "".join(f"    {k.replace('_', '-')}: {v}\n" for k, v in options.items())
+
+
 def _zone_text(zone):
     lines = [f"{zone} {TTL} IN SOA {_SOA}", f"{zone} {TTL} IN NS ns.example."]
     if zone == ".":
@@ -296,9 +335,14 @@ def _zone_text(zone):
     if zone in (".", "example."):
         lines += [f"ns.example. {TTL} IN A {DNS_IP4}", f"ns.example. {TTL} IN AAAA {DNS_IP6}"]
     if zone == "example.":
-        children = ("signed", "plain", "bogus", "tampered", "servfail")
+        children = ("signed", "plain", "bogus", "tampered", "servfail", "nsec3", "optout")
         lines += [f"{child}.example. {TTL} IN NS ns.example." for child in children]
         lines += [f"hole.example. {TTL} IN NS ns.hole.example.",
                   f"ns.hole.example. {TTL} IN A {BLACK_HOLE_IP4}",
-                  f"ns.hole.example. {TTL} IN AAAA {BLACK_HOLE_IP6}"]
+                  f"ns.hole.example. {TTL} IN AAAA {BLACK_HOLE_IP6}",
+                  f"ns.crafted.example. {TTL} IN A {crafted.IP4}",
+                  f"ns.crafted.example. {TTL} IN AAAA {crafted.IP6}"]
+        lines += [f"{child} {TTL} IN NS ns.crafted.example." for child in crafted.SIGNED + crafted.UNSIGNED]
+    if zone == "optout.example.":
+        lines.append(f"plain.optout.example. {TTL} IN NS ns.example.")
     return "\n".join(lines) + "\n"

@@ -9,13 +9,14 @@ import tempfile
 
 from .capture import Capture
 from .dns import Knot
+from .finger import Finger
 from .hostile import HostileMx
 from .netns import Network
 from .nginx import Nginx
 from .pki import Pki
 from .smtpc import SmtpClient
 from .tlsmend import Tlsmend
-
+from .unbound import Unbound
 
 _PREFIX = "tlsmend-lab-"
 
@@ -81,8 +82,9 @@ class Scene:
         self._parts.append((name, part))
         return part
 
-    def domain(self, signed=False):
-        made = self.dns.domain(signed)
+    def domain(self, signed=False, zone=None):
+        """A fresh recipient domain; zone: one of those in lab/dns.py."""
+        made = self.dns.domain(signed, zone=zone)
         made.scene = self
         return made
 
@@ -94,17 +96,19 @@ class Scene:
         return self._nginx
 
     def hostile(self, domain=None, *, label="mx", kind="good", preference=10, chain=None, tls=True,
-                **options):
+                at=None, **options):
         """A HostileMx.  With a domain it becomes that domain's MX `label`.domain, with a certificate
-        of that kind; tls=False: none, and STARTTLS is not offered."""
+        of that kind; tls=False: none, and STARTTLS is not offered.  at: another domain in which the
+        host is."""
         if domain is None:
             return self.add("hostile", HostileMx(self.net, chain=chain, **options))
-        host = f"{label}.{domain.name}"
+        home = at or domain
+        host = f"{label}.{home.name}"
         if chain is None and tls:
             chain = self.pki.chain(kind, host)
         options.setdefault("name", host)
         mx = self.add(f"hostile {host}", HostileMx(self.net, chain=chain, **options))
-        domain.add_addresses(host, mx.addresses)
+        home.add_addresses(host, mx.addresses)
         domain.mx(host, preference)
         mx.host = host
         return mx
@@ -127,6 +131,16 @@ class Scene:
     def capture(self):
         """The packets between the client host and the internet from now on (lab/capture.py)."""
         return self.add("capture", Capture(self.net))
+
+    @property
+    def unbound(self):
+        """A validating resolver that sets the AD bit, one for the run."""
+        return self.lab.share("unbound", lambda: Unbound(self.lab, self.lab.new_directory("unbound")))
+
+    def posttls_finger(self, domain, level="dane", **options):
+        """What Postfix thinks of this destination (lab/finger.py)."""
+        finger = self.lab.share("posttls-finger", lambda: Finger(self.lab, self.unbound))
+        return finger.ask(getattr(domain, "name", domain), level, **options)
 
     def report(self):
         """What every part has to say after a failure: (title, text) pairs."""

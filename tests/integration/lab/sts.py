@@ -97,7 +97,7 @@ class Sts:
         v4, v6 = ([a for a in addresses if (":" in a) is six] for six in (False, True))
         self._set("mta-sts", "A", v4)
         if v6:
-            self._scene.dns.update([("add", self.host, "AAAA", a) for a in v6], self.ttl)
+            self.domain.server.update([("add", self.host, "AAAA", a) for a in v6], self.ttl)
 
     def host_cname(self, target):
         self._set("mta-sts", "CNAME", [target.rstrip(".") + "."])
@@ -111,8 +111,8 @@ class Sts:
 
     def _set(self, label, rdtype, rdata):
         name = f"{label}.{self.domain.name}"
-        self._scene.dns.update([("delete", name, None, None), *(("add", name, rdtype, r) for r in rdata)],
-                               self.ttl)
+        self.domain.server.update(
+            [("delete", name, None, None), *(("add", name, rdtype, r) for r in rdata)], self.ttl)
 
     # -- what happened ------------------------------------------------------------------------
 

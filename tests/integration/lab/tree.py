@@ -93,9 +93,9 @@ class Tree:
                                ns=self._ns, env=env)
         return self.process
 
-    def run_before(self, argv, **options):
+    def run_before(self, argv, check=True, **options):
         """A command in the same files, in a mount namespace of its own, while nothing runs yet."""
-        return subprocess.run(self._ns.command(self._argv(argv)), check=True, timeout=30,
+        return subprocess.run(self._ns.command(self._argv(argv)), check=check, timeout=30,
                               capture_output=True, **options)
 
     def run(self, argv, check=True, **options):
