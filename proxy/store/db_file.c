@@ -40,7 +40,11 @@ static bool fail_access(struct db_error *e, const char *path, const char *detail
     int need = read_only ? R_OK : R_OK | W_OK;
     struct stat st;
 
-    if (stat(folder, &st) != 0 && errno == ENOENT)
+    if (stat(path, &st) != 0 && errno == EACCES)
+        (void)snprintf(hint, sizeof(hint),
+                       "the user that tlsmend runs as must be able to enter the directory %s",
+                       folder);
+    else if (stat(folder, &st) != 0 && errno == ENOENT)
         (void)snprintf(hint, sizeof(hint),
                        "make the directory %s, owned by the user that tlsmend runs as (or change "
                        "store.path)",

@@ -76,10 +76,13 @@ static uint32_t spread_of(const char *domain)
     return h;
 }
 
-/* When the entry is to be refreshed; never twice in an hour. */
+/* When the entry is to be refreshed; never twice in an hour.  One that a clock made which has been
+ * set back since: now, for its age is unknown. */
 static wall_ms refresh_at(const struct policies *p, const struct policy_slot *s)
 {
-    wall_ms at = sts_refresh_at(&s->held, p->span, spread_of(s->domain));
+    wall_ms at = s->held.fetched > p->clock + STS_BACKOFF_MS
+                     ? p->clock
+                     : sts_refresh_at(&s->held, p->span, spread_of(s->domain));
     wall_ms again = s->given + HOUR_MS;
 
     return s->given != 0 && at < again ? again : at;
@@ -88,8 +91,9 @@ static wall_ms refresh_at(const struct policies *p, const struct policy_slot *s)
 static bool useless(const struct policy_slot *s, wall_ms now)
 {
     if (!s->held.policy)
-        return now >= s->held.failed_at + HOUR_MS;
-    return sts_unused(&s->held, now) || now > s->held.expires + POLICY_EXPIRED_MS;
+        return sts_unused(&s->held, now);
+    return sts_unused(&s->held, now) || now > s->held.expires + POLICY_EXPIRED_MS ||
+           (s->held.fetched > now && !sts_live(&s->held, now));
 }
 
 /* When it is worth a look again. */
@@ -106,7 +110,7 @@ static void set_time(struct policies *p, struct policy_slot *s, wall_ms not_befo
         if (at > s->held.used + STS_UNUSED_MS)
             at = s->held.used + STS_UNUSED_MS;
     } else {
-        at = s->held.failed_at + HOUR_MS;
+        at = s->held.failed_at + STS_BACKOFF_MS;
     }
     table_time(&p->table, &s->slot, at < not_before ? not_before : at);
 }
@@ -367,26 +371,18 @@ static void earlier(wall_ms *t, wall_ms now)
         *t = now;
 }
 
-struct moment {
-    struct policies *p;
-    wall_ms now;
-};
-
-/* Also mends what a clock wrote that was ahead: a time to come would keep a policy for ever. */
+/* After the clock was set back, times to come would keep an entry from being unused for ever. */
 static void set_time_anew(struct slot *slot, void *ctx)
 {
-    const struct moment *m = ctx;
+    struct policies *p = ctx;
     struct policy_slot *s = policy_slot_of(slot);
 
     if (slot->gone)
         return;
-    earlier(&s->held.fetched, m->now);
-    earlier(&s->held.used, m->now);
-    earlier(&s->held.failed_at, m->now);
-    earlier(&s->given, m->now);
-    if (s->held.policy)
-        s->held.expires = s->held.fetched + s->text->policy.max_age * 1000;
-    set_time(m->p, s, 0);
+    earlier(&s->held.used, p->clock);
+    earlier(&s->held.failed_at, p->clock);
+    earlier(&s->given, p->clock);
+    set_time(p, s, 0);
 }
 
 /* True: the domain is to be refreshed now. */
@@ -416,7 +412,7 @@ size_t policies_due(struct policies *p, wall_ms now, int64_t refresh_span,
         p->timed = true;
         p->span = refresh_span;
         p->clock = now;
-        table_each(&p->table, set_time_anew, &(struct moment){p, now});
+        table_each(&p->table, set_time_anew, p);
     }
     if (now > p->clock)
         p->clock = now;

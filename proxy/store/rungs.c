@@ -142,25 +142,13 @@ static void keep(struct rungs *r, const struct addr *a, const struct ladder_memo
     table_time(&r->table, &s->slot, m->until);
 }
 
-/* Learned by a clock that was ahead: the span counts from now. */
-static struct ladder_memory recall_at(const struct rungs *r, const struct addr *a, wall_ms now)
-{
-    struct ladder_memory m = recall(r, a);
-
-    if (m.learned > now) {
-        m.until = now + (m.until - m.learned);
-        m.learned = now;
-    }
-    return m;
-}
-
 struct ladder_choice rungs_begin(struct rungs *r, const struct addr *a, bool may_clear, wall_ms now)
 {
     struct ladder_memory m;
     struct ladder_choice choice;
 
     pthread_mutex_lock(&r->lock);
-    m = recall_at(r, a, now);
+    m = recall(r, a);
     choice = ladder_begin(&m, may_clear, now);
     keep(r, a, &m, now);
     pthread_mutex_unlock(&r->lock);
@@ -173,7 +161,7 @@ void rungs_worked(struct rungs *r, const struct addr *a, enum tls_rung rung, boo
     struct ladder_memory m;
 
     pthread_mutex_lock(&r->lock);
-    m = recall_at(r, a, now);
+    m = recall(r, a);
     ladder_worked(&m, rung, fell, ttl, now);
     keep(r, a, &m, now);
     pthread_mutex_unlock(&r->lock);
@@ -184,7 +172,7 @@ void rungs_retest_failed(struct rungs *r, const struct addr *a, int64_t ttl, wal
     struct ladder_memory m;
 
     pthread_mutex_lock(&r->lock);
-    m = recall_at(r, a, now);
+    m = recall(r, a);
     ladder_retest_failed(&m, ttl, now);
     keep(r, a, &m, now);
     pthread_mutex_unlock(&r->lock);
