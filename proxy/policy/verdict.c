@@ -50,6 +50,8 @@ static const struct verdict_rule {
     {AT(CLIENT), GOT(5XX), LV_ANY, NONE_OR_SOME, VERDICT_REJECT,
      "the message itself is at fault: the same message comes again on every retry"},
 
+    {AT(POLICY), GOT(4XX) | GOT(5XX), LV_ANY, NONE_YET, VERDICT_NEXT_HOST,
+     "C-STS-11, C-DANE-02: this host must not be used, another may"},
     {AT_OPENING | AT(EHLO_TLS), GOT(LOOP), LV_ANY, NONE_YET, VERDICT_NEXT_HOST,
      "this MX is ourselves, another may not be"},
     {AT_OPENING | AT_TLS, GOT(ATTACK), LV_ANY, NONE_YET, VERDICT_NEXT_HOST,
@@ -64,14 +66,16 @@ static const struct verdict_rule {
     {AT(STARTTLS), GOT(4XX) | GOT(5XX), LV(MAY), NONE_YET, VERDICT_GO_ON,
      "opportunistic TLS: STARTTLS refused, so in clear on the same connection"},
 
-    {AT(HANDSHAKE), GOT_NOTHING | GOT(BAD_TLS) | GOT(BAD_CERT), LV(MAY), NONE_YET, VERDICT_PLAINTEXT,
-     "C-TLS-06: no handshake can be made; at may clear text is the last rung"},
+    {AT(HANDSHAKE), GOT_NOTHING | GOT(BAD_TLS), LV(MAY) | LV_OWES, NONE_YET, VERDICT_LOWER_RUNG,
+     "C-TLS-06: a smaller hello or TLS 1.2 may get through; at may clear text is the last rung"},
+    {AT(HANDSHAKE), GOT(BAD_CERT), LV(MAY), NONE_YET, VERDICT_PLAINTEXT,
+     "no rung mends a certificate, and at may none is enforced: clear text is no worse"},
     {AT(EHLO_TLS), GOT_NOTHING | GOT(BAD_TLS), LV(MAY), NONE_YET, VERDICT_PLAINTEXT,
      "a TLS 1.3 server refuses our handshake only after its end: the same as a failed handshake"},
-    {AT_TLS, GOT_NOTHING | GOT(BAD_TLS), LV_OWES, NONE_YET, VERDICT_NEXT_HOST,
-     "another MX may shake hands; no envelope byte leaves in clear"},
+    {AT(CERT) | AT(EHLO_TLS), GOT_NOTHING | GOT(BAD_TLS), LV_OWES, NONE_YET, VERDICT_NEXT_HOST,
+     "another MX may hold a session; no envelope byte leaves in clear"},
     {AT(CERT) | AT(HANDSHAKE), GOT(BAD_CERT), LV_OWES, NONE_YET, VERDICT_NEXT_HOST,
-     "another MX may hold a good certificate"},
+     "C-DANE-07: another MX may hold a good certificate, no lower rung does"},
 
     {AT_OPENING | AT(EHLO_TLS), GOT_NOTHING, LV_ANY, NONE_YET, VERDICT_NEXT_HOST,
      "this host is down or broken, another may be up"},
@@ -102,9 +106,13 @@ static const struct verdict_rule {
 };
 
 static const char *const step_names[] = {
-    [VERDICT_GO_ON] = "go-on",         [VERDICT_NEXT_HOST] = "next-host",
-    [VERDICT_PLAINTEXT] = "plaintext", [VERDICT_PASS_THROUGH] = "pass-through",
-    [VERDICT_DEFER] = "defer",         [VERDICT_REJECT] = "reject",
+    [VERDICT_GO_ON] = "go-on",
+    [VERDICT_NEXT_HOST] = "next-host",
+    [VERDICT_LOWER_RUNG] = "lower-rung",
+    [VERDICT_PLAINTEXT] = "plaintext",
+    [VERDICT_PASS_THROUGH] = "pass-through",
+    [VERDICT_DEFER] = "defer",
+    [VERDICT_REJECT] = "reject",
 };
 
 const char *verdict_step_name(enum verdict_step s)

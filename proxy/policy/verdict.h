@@ -34,6 +34,8 @@ enum outcome {
 enum verdict_step {
     VERDICT_GO_ON,
     VERDICT_NEXT_HOST, /* next address, then next MX, in the same transaction */
+    VERDICT_LOWER_RUNG, /* the same address again, one rung lower (ladder_next()); where there is none,
+                           VERDICT_PLAINTEXT at may, else VERDICT_NEXT_HOST */
     VERDICT_PLAINTEXT, /* the same address again without TLS, logged as `downgraded` (only at may) */
     VERDICT_PASS_THROUGH, /* the MX's own reply goes to the client */
     VERDICT_DEFER,        /* 451 made from the reason */

@@ -43,6 +43,10 @@ static const struct failure refused_450 = {REASON_MX_REFUSED, STAGE_GREETING, 45
 static const struct failure down = {REASON_CONNECT_TIMEOUT, STAGE_CONNECT, 451};
 static const struct failure no_tls = {REASON_NO_STARTTLS, STAGE_STARTTLS, 451};
 static const struct failure bad_cert = {REASON_CERT_EXPIRED, STAGE_CERT, 451};
+static const struct failure unlisted = {REASON_STS_MX_NOT_LISTED, STAGE_POLICY, 451};
+static const struct failure no_tlsa = {REASON_TLSA_LOOKUP_FAILED, STAGE_POLICY, 451};
+static const struct failure unsafe = {REASON_REQUIRETLS_UNMET, STAGE_POLICY, 550};
+static const struct failure unsafe_inside = {REASON_REQUIRETLS_UNMET, STAGE_EHLO_TLS, 550};
 static const struct failure budget = {REASON_BUDGET_SPENT, STAGE_LOCAL, 451};
 
 static void test_replaces(void **state)
@@ -69,6 +73,19 @@ static void test_replaces(void **state)
         {&refused_450, &refused_554, false},
         {&refused_554, &refused_450, true},
         {&bad_cert, &budget, false},
+        /* skipped hosts: any that was reached says more; REQUIRETLS is final only where every host
+         * lacks it */
+        {&none, &unlisted, true},
+        {&unlisted, &no_tlsa, true},
+        {&unlisted, &down, true},
+        {&down, &unlisted, false},
+        {&refused_554, &unlisted, true},
+        {&unsafe, &unsafe_inside, true},
+        {&unsafe_inside, &unsafe, false},
+        {&unsafe_inside, &down, true},
+        {&down, &unsafe_inside, false},
+        {&unsafe, &unlisted, true},
+        {&unlisted, &unsafe, false},
     };
 
     (void)state;
@@ -90,7 +107,7 @@ static const struct failure *decide(const struct failure *const *list, size_t co
  * all are loops. */
 static void test_any_order(void **state)
 {
-    const struct failure *const all[] = {&loop, &refused_554, &down, &bad_cert};
+    const struct failure *const all[] = {&loop, &refused_554, &down, &bad_cert, &unsafe, &unlisted};
 
     (void)state;
     for (size_t a = 0; a < COUNT(all); a++)

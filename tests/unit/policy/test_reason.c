@@ -82,25 +82,63 @@ static void test_codes_of_the_rfcs(void **state)
         int code;
         const char *enh;
     } rows[] = {
-        {REASON_DOMAIN_NOT_FOUND, 550, "5.1.2"},  /* C-MX-03 */
-        {REASON_DNS_FAILED, 451, "4.4.3"},        /* C-MX-03 */
-        {REASON_DNS_TIMEOUT, 451, "4.4.3"},       /* C-MX-03 */
-        {REASON_DNS_BOGUS, 451, "4.4.3"},         /* C-MX-03 */
-        {REASON_NULL_MX, 556, "5.1.10"},          /* C-MX-04, RFC 7505 */
-        {REASON_MX_NOT_FOUND, 550, "5.4.4"},      /* C-MX-05 */
-        {REASON_LOOP, 554, "5.4.6"},              /* C-MX-06 */
-        {REASON_NO_STARTTLS, 451, "4.7.4"},       /* C-TLS-05 */
-        {REASON_BARE_NEWLINE, 550, "5.6.11"},     /* C-IN-04 */
-        {REASON_SIZE_EXCEEDED, 552, "5.3.4"},     /* C-OUT-05 */
-        {REASON_MAYBE_DELIVERED, 451, "4.4.2"},   /* C-OUT-07, RFC 1047 */
-        {REASON_OTHER_DESTINATION, 451, "4.3.2"}, /* design section 6 */
-        {REASON_OVERLOADED, 451, "4.3.2"},        /* C-IN-09 */
+        {REASON_DOMAIN_NOT_FOUND, 550, "5.1.2"},   /* C-MX-03 */
+        {REASON_DNS_FAILED, 451, "4.4.3"},         /* C-MX-03 */
+        {REASON_DNS_TIMEOUT, 451, "4.4.3"},        /* C-MX-03 */
+        {REASON_DNS_BOGUS, 451, "4.4.3"},          /* C-MX-03 */
+        {REASON_NULL_MX, 556, "5.1.10"},           /* C-MX-04, RFC 7505 */
+        {REASON_MX_NOT_FOUND, 550, "5.4.4"},       /* C-MX-05 */
+        {REASON_LOOP, 554, "5.4.6"},               /* C-MX-06 */
+        {REASON_NO_STARTTLS, 451, "4.7.4"},        /* C-TLS-05 */
+        {REASON_BARE_NEWLINE, 550, "5.6.11"},      /* C-IN-04 */
+        {REASON_SIZE_EXCEEDED, 552, "5.3.4"},      /* C-OUT-05 */
+        {REASON_MAYBE_DELIVERED, 451, "4.4.2"},    /* C-OUT-07, RFC 1047 */
+        {REASON_OTHER_DESTINATION, 451, "4.3.2"},  /* design section 6 */
+        {REASON_OVERLOADED, 451, "4.3.2"},         /* C-IN-09 */
+        {REASON_STS_MX_NOT_LISTED, 451, "4.7.5"},  /* C-STS-11 */
+        {REASON_TLSA_LOOKUP_FAILED, 451, "4.7.5"}, /* C-DANE-02 */
+        {REASON_DANE_REQUIRED, 451, "4.7.5"},
+        {REASON_DANE_MISMATCH, 451, "4.7.5"},     /* C-DANE-07 */
+        {REASON_REQUIRETLS_UNMET, 550, "5.7.30"}, /* RFC 8689 4.2.1 */
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         assert_int_equal(reason_info(rows[i].reason)->code, rows[i].code);
         assert_string_equal(reason_info(rows[i].reason)->enh, rows[i].enh);
+    }
+}
+
+/* C-RPT-02: the result types of RFC 8460 4.3; NULL: nothing that the domain's policy is about. */
+static void test_result_types(void **state)
+{
+    static const struct {
+        enum reason reason;
+        const char *type;
+    } rows[] = {
+        {REASON_NO_STARTTLS, "starttls-not-supported"},
+        {REASON_CERT_EXPIRED, "certificate-expired"},
+        {REASON_CERT_NAME_MISMATCH, "certificate-host-mismatch"},
+        {REASON_CERT_SELF_SIGNED, "certificate-not-trusted"},
+        {REASON_TLSA_LOOKUP_FAILED, "dnssec-invalid"},
+        {REASON_DANE_REQUIRED, "dane-required"},
+        {REASON_DANE_MISMATCH, "validation-failure"},
+        {REASON_STS_MX_NOT_LISTED, "validation-failure"},
+        {REASON_STS_DISCOVERY_FAILED, NULL},
+        {REASON_STS_FETCH_FAILED, "sts-policy-fetch-error"},
+        {REASON_STS_POLICY_INVALID, "sts-policy-invalid"},
+        {REASON_STS_WEBPKI_INVALID, "sts-webpki-invalid"},
+        {REASON_REQUIRETLS_UNMET, NULL},
+        {REASON_CONNECT_TIMEOUT, NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *rpt = reason_info(rows[i].reason)->rpt;
+
+        assert_int_equal(rpt != NULL, rows[i].type != NULL);
+        if (rpt != NULL)
+            assert_string_equal(rpt, rows[i].type);
     }
 }
 
@@ -173,9 +211,13 @@ static void test_stage_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list_is_whole),     cmocka_unit_test(test_tls_is_temporary),
-        cmocka_unit_test(test_codes_of_the_rfcs), cmocka_unit_test(test_reply),
-        cmocka_unit_test(test_reply_is_cut),      cmocka_unit_test(test_stage_names),
+        cmocka_unit_test(test_list_is_whole),
+        cmocka_unit_test(test_tls_is_temporary),
+        cmocka_unit_test(test_codes_of_the_rfcs),
+        cmocka_unit_test(test_result_types),
+        cmocka_unit_test(test_reply),
+        cmocka_unit_test(test_reply_is_cut),
+        cmocka_unit_test(test_stage_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

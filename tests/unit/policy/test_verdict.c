@@ -69,6 +69,11 @@ static void check_promises(enum stage s, enum outcome o, enum tls_level l, bool 
         assert_true(l == LEVEL_MAY && o != OUTCOME_ATTACK);
     if (step == VERDICT_GO_ON && o != OUTCOME_OK)
         assert_true(l == LEVEL_MAY && (s == STAGE_STARTTLS || s == STAGE_EHLO));
+    /* C-TLS-06: a rung lower only for a handshake that broke, never for a certificate. */
+    if (step == VERDICT_LOWER_RUNG)
+        assert_true(s == STAGE_HANDSHAKE && l != LEVEL_NONE && !accepted &&
+                    (o == OUTCOME_LOST || o == OUTCOME_TIMEOUT || o == OUTCOME_PROTOCOL ||
+                     o == OUTCOME_BAD_TLS));
     if (o == OUTCOME_ATTACK)
         assert_true(step == VERDICT_NEXT_HOST || step == VERDICT_DEFER);
     /* Design promise 1: where there was no reply, none is passed on. */
@@ -76,7 +81,8 @@ static void check_promises(enum stage s, enum outcome o, enum tls_level l, bool 
         assert_true(step != VERDICT_PASS_THROUGH && step != VERDICT_REJECT);
     /* One destination has one connection once a recipient is accepted, and once DATA began. */
     if (accepted || s == STAGE_DATA || s == STAGE_BODY || s == STAGE_FINAL)
-        assert_true(step != VERDICT_NEXT_HOST && step != VERDICT_PLAINTEXT);
+        assert_true(step != VERDICT_NEXT_HOST && step != VERDICT_PLAINTEXT &&
+                    step != VERDICT_LOWER_RUNG);
     /* C-OUT-12: nothing that is about TLS is final. */
     if (o == OUTCOME_NO_TLS || o == OUTCOME_BAD_TLS || o == OUTCOME_BAD_CERT)
         assert_true(step != VERDICT_REJECT && step != VERDICT_PASS_THROUGH);
@@ -112,7 +118,14 @@ static void test_rows(void **state)
         /* C-IN-04 */
         {STAGE_CLIENT, OUTCOME_5XX, LEVEL_VERIFY, true, VERDICT_REJECT},
         {STAGE_CLIENT, OUTCOME_4XX, LEVEL_VERIFY, true, VERDICT_DEFER},
-        {STAGE_POLICY, OUTCOME_4XX, LEVEL_VERIFY, false, VERDICT_DEFER},
+        /* C-STS-11, C-DANE-02, dane-only, REQUIRETLS: a skipped host */
+        {STAGE_POLICY, OUTCOME_4XX, LEVEL_VERIFY, false, VERDICT_NEXT_HOST},
+        {STAGE_POLICY, OUTCOME_4XX, LEVEL_NONE, false, VERDICT_NEXT_HOST},
+        {STAGE_POLICY, OUTCOME_5XX, LEVEL_DANE_ONLY, false, VERDICT_NEXT_HOST},
+        {STAGE_POLICY, OUTCOME_4XX, LEVEL_VERIFY, true, VERDICT_DEFER},
+        {STAGE_POLICY, OUTCOME_BAD_CERT, LEVEL_VERIFY, false, VERDICT_DEFER}, /* demand-unmet */
+        {STAGE_EHLO_TLS, OUTCOME_5XX, LEVEL_VERIFY, false,
+         VERDICT_NEXT_HOST},                                                /* requiretls-unmet */
         {STAGE_MAIL, OUTCOME_BAD_CERT, LEVEL_VERIFY, false, VERDICT_DEFER}, /* demand-unmet */
         {STAGE_GREETING, OUTCOME_LOOP, LEVEL_MAY, false, VERDICT_NEXT_HOST},
         {STAGE_EHLO_TLS, OUTCOME_LOOP, LEVEL_SECURE, false, VERDICT_NEXT_HOST},
@@ -131,13 +144,20 @@ static void test_rows(void **state)
         {STAGE_STARTTLS, OUTCOME_LOST, LEVEL_MAY, false, VERDICT_NEXT_HOST},
         {STAGE_STARTTLS, OUTCOME_PROTOCOL, LEVEL_VERIFY, false, VERDICT_NEXT_HOST},
         /* C-TLS-06, C-TLS-09 */
-        {STAGE_HANDSHAKE, OUTCOME_BAD_TLS, LEVEL_MAY, false, VERDICT_PLAINTEXT},
-        {STAGE_HANDSHAKE, OUTCOME_TIMEOUT, LEVEL_MAY, false, VERDICT_PLAINTEXT},
+        {STAGE_HANDSHAKE, OUTCOME_BAD_TLS, LEVEL_MAY, false, VERDICT_LOWER_RUNG},
+        {STAGE_HANDSHAKE, OUTCOME_TIMEOUT, LEVEL_MAY, false, VERDICT_LOWER_RUNG},
+        {STAGE_HANDSHAKE, OUTCOME_LOST, LEVEL_DANE, false, VERDICT_LOWER_RUNG},
+        {STAGE_HANDSHAKE, OUTCOME_PROTOCOL, LEVEL_SECURE, false, VERDICT_LOWER_RUNG},
+        {STAGE_HANDSHAKE, OUTCOME_BAD_TLS, LEVEL_NONE, false, VERDICT_DEFER},
+        {STAGE_HANDSHAKE, OUTCOME_BAD_TLS, LEVEL_MAY, true, VERDICT_DEFER},
         {STAGE_HANDSHAKE, OUTCOME_BAD_CERT, LEVEL_MAY, false, VERDICT_PLAINTEXT},
         {STAGE_EHLO_TLS, OUTCOME_LOST, LEVEL_MAY, false, VERDICT_PLAINTEXT},
         {STAGE_EHLO_TLS, OUTCOME_BAD_TLS, LEVEL_MAY, false, VERDICT_PLAINTEXT},
         {STAGE_EHLO_TLS, OUTCOME_5XX, LEVEL_MAY, false, VERDICT_NEXT_HOST},
-        {STAGE_HANDSHAKE, OUTCOME_BAD_TLS, LEVEL_ENCRYPT, false, VERDICT_NEXT_HOST},
+        {STAGE_HANDSHAKE, OUTCOME_BAD_TLS, LEVEL_ENCRYPT, false, VERDICT_LOWER_RUNG},
+        {STAGE_EHLO_TLS, OUTCOME_BAD_TLS, LEVEL_DANE_ONLY, false, VERDICT_NEXT_HOST},
+        {STAGE_CERT, OUTCOME_TIMEOUT, LEVEL_VERIFY, false, VERDICT_NEXT_HOST},
+        {STAGE_CERT, OUTCOME_BAD_CERT, LEVEL_DANE, false, VERDICT_NEXT_HOST}, /* C-DANE-07 */
         {STAGE_EHLO_TLS, OUTCOME_TIMEOUT, LEVEL_VERIFY, false, VERDICT_NEXT_HOST},
         {STAGE_CERT, OUTCOME_BAD_CERT, LEVEL_VERIFY, false, VERDICT_NEXT_HOST},
         {STAGE_CERT, OUTCOME_BAD_CERT, LEVEL_FINGERPRINT, false, VERDICT_NEXT_HOST},
@@ -240,6 +260,12 @@ static void test_outcome_of_reason(void **state)
         {REASON_TLS_VERSION, 0, OUTCOME_BAD_TLS},
         {REASON_CERT_EXPIRED, 0, OUTCOME_BAD_CERT},
         {REASON_DEMAND_UNMET, 0, OUTCOME_BAD_CERT},
+        {REASON_DANE_MISMATCH, 0, OUTCOME_BAD_CERT},
+        {REASON_TLSA_LOOKUP_FAILED, 0, OUTCOME_4XX},
+        {REASON_DANE_REQUIRED, 0, OUTCOME_4XX},
+        {REASON_STS_MX_NOT_LISTED, 0, OUTCOME_4XX},
+        {REASON_REQUIRETLS_UNMET, 250, OUTCOME_5XX}, /* EHLO inside TLS without it */
+        {REASON_STS_FETCH_FAILED, 0, OUTCOME_4XX},
         {REASON_LOOP, 220, OUTCOME_LOOP},
         {REASON_DOMAIN_NOT_FOUND, 0, OUTCOME_5XX},
         {REASON_NULL_MX, 0, OUTCOME_5XX},
