@@ -7,6 +7,7 @@ pkg_check_modules(EVENT REQUIRED IMPORTED_TARGET libevent_core>=2.1.12 libevent_
 pkg_check_modules(LIBCONFIG REQUIRED IMPORTED_TARGET libconfig)
 pkg_check_modules(UNBOUND REQUIRED IMPORTED_TARGET libunbound)
 pkg_check_modules(PSL REQUIRED IMPORTED_TARGET libpsl)
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.37) # STRICT tables
 
 # Debian's 2.1.12-stable-8+deb12u1 carries fixes that the plain 2.1.12-stable-8 has not.  pkg-config
@@ -33,6 +34,8 @@ add_library(dep::unbound INTERFACE IMPORTED)
 target_link_libraries(dep::unbound INTERFACE PkgConfig::UNBOUND)
 add_library(dep::psl INTERFACE IMPORTED)
 target_link_libraries(dep::psl INTERFACE PkgConfig::PSL)
+add_library(dep::jansson INTERFACE IMPORTED)
+target_link_libraries(dep::jansson INTERFACE PkgConfig::JANSSON)
 add_library(dep::sqlite INTERFACE IMPORTED)
 target_link_libraries(dep::sqlite INTERFACE PkgConfig::SQLITE)
 

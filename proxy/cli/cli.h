@@ -19,14 +19,19 @@
 enum cli_exit {
     CLI_OK = 0,
     CLI_USAGE = 64,    /* wrong words on the command line */
+    CLI_NO_HOST = 68,  /* of a domain: there is no host that mail could go to */
     CLI_INTERNAL = 70, /* a bug of tlsmend */
     CLI_SYSTEM =
         71, /* the system refused: a port that cannot be bound, a user that cannot be taken */
-    CLI_CONFIG = 78 /* the configuration is wrong */
+    CLI_TEMPFAIL = 75,  /* of a domain: the DNS could not answer */
+    CLI_FORBIDDEN = 77, /* of a domain: policy lets no MX host be used */
+    CLI_CONFIG = 78     /* the configuration is wrong */
 };
 
 int run_command(int argc, char **argv);
 int check_command(int argc, char **argv);
+int mta_sts_command(int argc, char **argv);
+int dane_command(int argc, char **argv);
 int version_command(int argc, char **argv);
 
 /* Reads [-c FILE].  *path is FILE, or CLI_CONFIG_PATH where there is that file, or NULL: all

@@ -11,6 +11,17 @@
     "  -c FILE   the configuration; without it " CLI_CONFIG_PATH "\n" \
     "            where there is one, else all settings have their defaults\n"
 
+#define REPORT_HELP                                                                               \
+    "  --json    one JSON object instead of text: tlsmend(8) has its members\n"                   \
+    "  DOMAIN    the recipient's domain as in the DNS (A-labels); user@domain means its domain\n" \
+    "\n"                                                                                          \
+    "Asks what a mail would ask, by the same settings, cache and rules, and decides the same,\n"  \
+    "for a listener without settings of its own.  No MX host is connected to: whether its\n"      \
+    "certificate holds shows when mail goes (the record `attempt`).  The cache is read, not\n"    \
+    "written; reading it may take root or the user of the daemon.  Exit codes: 0: mail could\n"   \
+    "go; 68: no host takes mail; 75: the DNS could not answer; 77: policy lets no MX host be\n"   \
+    "used; 64: wrong words; 78: the configuration is wrong.\n"
+
 static const struct subcommand {
     const char *name, *words, *summary, *help;
     int (*call)(int argc, char **argv);
@@ -30,6 +41,10 @@ static const struct subcommand {
      "to\n"
      "stderr.  Exit code 78: the configuration is wrong.\n",
      check_command},
+    {"mta-sts", "[-c FILE] [--json] DOMAIN", "show the MTA-STS policy of a domain and what follows",
+     CONFIG_OPTION REPORT_HELP, mta_sts_command},
+    {"dane", "[-c FILE] [--json] DOMAIN", "show the TLSA records of a domain's MX and what follows",
+     CONFIG_OPTION REPORT_HELP, dane_command},
     {"version", "", "print the versions of tlsmend and of its libraries", "", version_command},
 };
 
@@ -46,7 +61,7 @@ static void print_help(FILE *out)
                 "usage: tlsmend SUBCOMMAND [OPTIONS]\n\n",
                 out);
     for (size_t i = 0; i < SUBCOMMANDS; i++)
-        (void)fprintf(out, "  %-8s %-19s %s\n", subcommands[i].name, subcommands[i].words,
+        (void)fprintf(out, "  %-8s %-26s %s\n", subcommands[i].name, subcommands[i].words,
                       subcommands[i].summary);
     (void)fputs("\n`tlsmend SUBCOMMAND --help` tells more; so do tlsmend(8) and tlsmend.conf(5).\n",
                 out);

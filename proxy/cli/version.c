@@ -2,6 +2,7 @@
 /*
  * tlsmend version: what an answer to "which build is that?" must hold.
  */
+#include <jansson.h>
 #include <stdio.h>
 
 #include "certs/version.h"
@@ -22,9 +23,9 @@ int version_command(int argc, char **argv)
     }
     buf_init(&net, 1024);
     net_library_versions(&net);
-    (void)printf("tlsmend %s\n%s\n%s%s\nlibpsl %s\nSQLite %s\n", TLSMEND_VERSION,
+    (void)printf("tlsmend %s\n%s\n%s%s\nlibpsl %s\nSQLite %s\nJansson %s\n", TLSMEND_VERSION,
                  certs_library_version(), buf_cstr(&net), config_library_version(),
-                 provider_library_version(), store_library_version());
+                 provider_library_version(), store_library_version(), jansson_version_str());
     buf_clear(&net);
     return CLI_OK;
 }

@@ -28,11 +28,11 @@ def conf(tmp_path):
 def test_help_names_the_subcommands(words):
     done = tlsmend(*words)
     assert done.returncode == 0 and done.stderr == ""
-    for name in ("run", "check", "version"):
+    for name in ("run", "check", "mta-sts", "dane", "version"):
         assert f"\n  {name} " in done.stdout
 
 
-@pytest.mark.parametrize("name", ["run", "check", "version"])
+@pytest.mark.parametrize("name", ["run", "check", "mta-sts", "dane", "version"])
 def test_help_of_a_subcommand_does_nothing_else(name):
     done = tlsmend(name, "--help")
     assert done.returncode == 0 and done.stderr == ""
@@ -59,7 +59,7 @@ def test_version_names_every_library():
     lines = tlsmend("version").stdout.splitlines()
     assert [line.split()[0] for line in lines] == [
         "tlsmend", "BoringSSL", "libevent", "libunbound", "http-parser", "libconfig", "libpsl",
-        "SQLite"]
+        "SQLite", "Jansson"]
     assert all(any(c.isdigit() for c in line) for line in lines)
     assert tlsmend("--version").stdout.splitlines() == lines
 
