@@ -134,9 +134,124 @@ static void put_negotiation(struct record *r, const struct attempt *a)
         put_certificate(r, a);
 }
 
+/* ---- what each policy would say of this connection ---- */
+
+/* Far enough to know whether there is TLS? */
+static bool tls_was_decided(const struct attempt *a)
+{
+    return a->handshake || a->why_clear != REASON_OK ||
+           (a->smtp != NULL && (a->smtp->ehlo_reply[0] != '\0' || a->smtp->helo_only));
+}
+
+static enum reason why_no_tls(const struct attempt *a)
+{
+    if (a->handshake)
+        return a->tls->reason;
+    if (a->why_clear != REASON_OK)
+        return a->why_clear;
+    if (a->smtp == NULL || a->smtp->starttls_refused)
+        return REASON_STARTTLS_REFUSED;
+    return a->smtp->masked && !a->smtp->starttls_offered ? REASON_STARTTLS_MASKED
+                                                         : REASON_NO_STARTTLS;
+}
+
+/* From the judgements, not from what was enforced: a handshake that one policy ended tells about the
+ * others too. */
+static enum reason refusal_by(const struct attempt *a, unsigned needs)
+{
+    const struct tls_facts *t = a->tls;
+    struct tls_reached got = t->reached;
+    struct demand_seen seen = {.got = &got, .no_tls = why_no_tls(a)};
+
+    if (a->handshake && t->judged) {
+        got.tls = true;
+        got.chain = t->judgement.chain_ok;
+        got.name = t->judgement.name_ok;
+        got.host = t->judgement.host_ok;
+        got.pinned = t->judgement.pinned;
+        got.tlsa = t->dane_judged && t->dane.reason == REASON_OK;
+        seen.judged = true;
+        seen.pkix = t->judgement.reason;
+        seen.dane = t->dane_judged ? t->dane.reason : REASON_OK;
+    }
+    got.requiretls = a->smtp != NULL && a->smtp->ehlo.requiretls;
+    return demand_refusal(needs, &seen);
+}
+
+enum reason attempt_would_defer(const struct attempt *a)
+{
+    const struct demand *d = &a->host->demand;
+
+    if (d->observed == OBSERVED_NOWHERE)
+        return REASON_OK;
+    if (d->would.skip != REASON_OK)
+        return d->would.skip;
+    return tls_was_decided(a) ? refusal_by(a, d->would.needs) : REASON_OK;
+}
+
+static void put_sts(struct record *r, const struct destination *d, const struct destination_host *h,
+                    const struct attempt *a)
+{
+    const struct policy_entry *policy = destination_policy(d);
+
+    if (d->sts.trouble != REASON_OK) {
+        record_cstr(r, "sts_trouble", reason_info(d->sts.trouble)->token);
+        put_nonempty(r, "sts_trouble_detail", d->sts.detail);
+    }
+    if (policy == NULL)
+        return;
+    record_cstr(r, "policy_domain", d->policy_domain);
+    record_cstr(r, "sts_id", policy->held.id);
+    record_cstr(r, "sts_mode", sts_mode_name(policy->held.mode));
+    record_int(r, "sts_age", (loop_wall() - policy->held.fetched) / 1000);
+    if (!h->sts_listed)
+        record_cstr(r, "sts_outcome", reason_info(REASON_STS_MX_NOT_LISTED)->token);
+    else if (a != NULL && tls_was_decided(a))
+        record_cstr(r, "sts_outcome", reason_info(refusal_by(a, STS_NEEDS))->token);
+}
+
+static void put_dane(struct record *r, const struct destination_host *h, const struct attempt *a)
+{
+    record_cstr(r, "dane", dane_state_name(h->dane.state));
+    put_nonempty(r, "dane_detail", h->dane.detail);
+    if (h->dane.state == DANE_FAILED) {
+        record_cstr(r, "dane_outcome", reason_info(REASON_TLSA_LOOKUP_FAILED)->token);
+        return;
+    }
+    if (h->dane.state != DANE_USABLE && h->dane.state != DANE_UNUSABLE)
+        return;
+    record_cstr(r, "tlsa_base", h->dane.base);
+    record_int(r, "tlsa_records", (int64_t)h->dane.record_count);
+    record_int(r, "tlsa_usable", (int64_t)h->dane.usable_count);
+    if (a == NULL || !tls_was_decided(a))
+        return;
+    record_cstr(
+        r, "dane_outcome",
+        reason_info(refusal_by(a, h->dane.state == DANE_USABLE ? DANE_NEEDS : NEED_TLS))->token);
+    if (a->tls->dane_judged)
+        put_nonempty(r, "dane_match", a->tls->dane.detail);
+}
+
+static void put_observed(struct record *r, const struct attempt *a)
+{
+    const struct demand *d = &a->host->demand;
+    enum reason would = attempt_would_defer(a);
+
+    if (d->observed == OBSERVED_NOWHERE)
+        return;
+    record_cstr(r, "observe", observe_place_name(d->observed));
+    record_cstr(r, "would_demand", tls_level_name(d->would.level));
+    record_cstr(r, "would_demand_source", demand_source_name(d->would.source));
+    if (would == REASON_OK)
+        return;
+    record_cstr(r, "would_defer", reason_info(would)->token);
+    record_cstr(r, "would_hint", reason_info(would)->hint);
+}
+
+/* ---- the record ---- */
+
 static void put_demand(struct record *r, const struct demand *d)
 {
-    record_cstr(r, "rung", "full");
     record_cstr(r, "demand", tls_level_name(d->level));
     record_cstr(r, "demand_source", demand_source_name(d->source));
     put_nonempty(r, "policy_id", d->policy_id);
@@ -149,6 +264,10 @@ static void put_demand(struct record *r, const struct demand *d)
     }
     if (d->expired != NULL)
         record_cstr(r, "policy_expired", d->expired->match);
+    if (d->weakened != DEMAND_DEFAULT)
+        record_cstr(r, "policy_overruled", demand_source_name(d->weakened));
+    if (d->needs & NEED_REQUIRETLS)
+        record_bool(r, "requiretls", true);
     record_cstr(r, "min_version", tls_version_name(d->min_version));
 }
 
@@ -176,7 +295,8 @@ static void put_end(struct record *r, const struct attempt *a)
 
 static enum record_severity attempt_severity(const struct attempt *a)
 {
-    if (strcmp(a->outcome, "failed") == 0 || a->downgraded || a->host->demand.expired != NULL)
+    if (strcmp(a->outcome, "failed") == 0 || a->downgraded || a->host->demand.expired != NULL ||
+        a->host->demand.weakened != DEMAND_DEFAULT || attempt_would_defer(a) != REASON_OK)
         return RECORD_WARNING;
     return RECORD_INFO;
 }
@@ -204,9 +324,36 @@ void attempt_log(struct log *log, const struct attempt *a)
     record_bool(r, "dnssec", a->host->mx_secure && a->host->addr_secure);
     if (a->dest->mx_ignored > 0)
         record_int(r, "mx_ignored", (int64_t)a->dest->mx_ignored);
+    record_cstr(r, "rung", tls_rung_name(a->rung));
+    if (a->retest)
+        record_bool(r, "rung_retest", true);
     put_demand(r, &a->host->demand);
+    put_sts(r, a->dest, a->host, a);
+    put_dane(r, a->host, a);
     put_negotiation(r, a);
+    put_observed(r, a);
     put_end(r, a);
+    log_record(log, r);
+}
+
+void skip_log(struct log *log, const struct envelope *e, const char *leg_id,
+              const struct destination *d, const struct destination_host *h)
+{
+    struct record *r = record_new("skip", RECORD_WARNING, loop_wall());
+
+    put_envelope(r, e, leg_id);
+    record_cstr(r, "recipient_domain", d->domain);
+    record_cstr(r, "provider", provider_of(h->name));
+    record_cstr(r, "mx", h->name);
+    if (h->preference >= 0)
+        record_int(r, "preference", h->preference);
+    record_bool(r, "dnssec", h->mx_secure && h->addr_secure);
+    put_demand(r, &h->demand);
+    put_sts(r, d, h, NULL);
+    put_dane(r, h, NULL);
+    record_cstr(r, "reason", reason_info(h->demand.skip)->token);
+    record_cstr(r, "detail", h->why_skipped);
+    record_cstr(r, "hint", reason_info(h->demand.skip)->hint);
     log_record(log, r);
 }
 
@@ -275,6 +422,10 @@ void result_log(struct log *log, const struct result *res)
     put_nonempty(r, "address", res->address);
     put_nonempty(r, "tls", res->tls);
     put_nonempty(r, "demand", res->demand);
+    if (res->would_defer != REASON_OK)
+        record_cstr(r, "would_defer", reason_info(res->would_defer)->token);
+    if (res->envelope->tls_required_no)
+        record_bool(r, "tls_required_no", true);
     record_int(r, "delay", res->delay_ms);
     log_record(log, r);
 }

@@ -22,9 +22,12 @@ struct attempt {
     const struct destination_host *host;
     struct addr addr;
     char leg_id[LEG_ID_MAX], id[ATTEMPT_ID_MAX];
-    bool downgraded;             /* a second try in clear after a failed handshake (level may) */
-    bool handshake;              /* one was tried: `tls` holds its facts */
-    const struct tls_facts *tls; /* lent by the upstream */
+    enum tls_rung rung;
+    bool retest;                       /* one rung higher than is known to work */
+    bool downgraded;                   /* in clear since no handshake can be made (level may) */
+    enum reason why_clear;             /* with that: what the handshake failed with; OK: long ago */
+    bool handshake;                    /* one was tried: `tls` holds its facts */
+    const struct tls_facts *tls;       /* lent by the upstream */
     const struct outbound_facts *smtp; /* lent by the upstream; NULL before the connection */
 
     /* How it ended.  A stage is where it ended; FINAL with reason OK is a delivery. */
@@ -43,6 +46,11 @@ void attempt_clear(struct attempt *a);
 /* "TLSv1.3", or "clear" when MAIL went out without TLS; "" where it did not come so far. */
 const char *attempt_tls_name(const struct attempt *a);
 void attempt_log(struct log *log, const struct attempt *a);
+/* In observe mode: what enforcing would have made of this host; OK: nothing, or not known. */
+enum reason attempt_would_defer(const struct attempt *a);
+/* The record "skip": a host that policy forbids to try. */
+void skip_log(struct log *log, const struct envelope *e, const char *leg_id,
+              const struct destination *d, const struct destination_host *h);
 
 enum result_status {
     RESULT_DELIVERED,
@@ -59,6 +67,7 @@ struct result {
     const char *domain;
     enum result_status status;
     enum reason reason;        /* OK for a delivery, mx-replied for the MX's own refusal */
+    enum reason would_defer;   /* OK: nothing, or no observe mode */
     const struct reply *reply; /* what the client heard about it; NULL: nothing */
     const char *mx;            /* "" if none decided */
     const char *address;

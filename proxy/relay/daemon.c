@@ -15,10 +15,12 @@
 #include "proxy/relay/listeners.h"
 #include "proxy/relay/notify.h"
 #include "proxy/relay/privileges.h"
+#include "proxy/relay/refresher.h"
 #include "proxy/relay/sinks.h"
 #include "proxy/relay/snapshot.h"
 #include "proxy/relay/worker.h"
 #include "proxy/store/log.h"
+#include "proxy/store/store.h"
 
 #define WORKERS_MAX 4
 #define PROBE_START_MS 700 /* a restart serves within a second (C-OPS-01) */
@@ -32,6 +34,8 @@ struct daemon {
     struct snapshot *snapshot;
     struct loop *loop;
     struct log *log;
+    struct store *store;
+    struct refresher *refresher;
     struct worker_shared shared;
     struct worker **workers;
     unsigned worker_count, workers_ended;
@@ -99,6 +103,14 @@ static void log_start_record(const struct daemon *d)
     }
 }
 
+/* mta_sts.fetches is one number for the workers and the refresher together. */
+static unsigned fetch_share(const struct daemon *d)
+{
+    unsigned share = (unsigned)d->settings->mta_sts.fetches / (d->worker_count + 1);
+
+    return share > 0 ? share : 1;
+}
+
 /* ---- DNSSEC ---- */
 
 static void on_validation(void *owner, bool on)
@@ -109,6 +121,7 @@ static void on_validation(void *owner, bool on)
         return;
     for (unsigned i = 0; i < d->worker_count; i++)
         worker_set_validation(d->workers[i], on);
+    refresher_use(d->refresher, d->snapshot, on, fetch_share(d));
 }
 
 /* ---- the parts ---- */
@@ -124,12 +137,28 @@ static unsigned worker_count(const struct settings *set)
     return cores > WORKERS_MAX ? WORKERS_MAX : (unsigned)cores;
 }
 
+static void open_store(struct daemon *d)
+{
+    struct store_params p = {
+        .path = d->settings->store.path,
+        .log = d->log,
+        .policies_max = (size_t)d->settings->mta_sts.policies,
+        .rungs_max = (size_t)d->settings->tls.ladder_addresses,
+    };
+
+    d->store = store_open(&p, NULL); /* trouble is in the log, loudly, and mail goes on */
+    d->shared.store = d->store;
+    d->refresher = refresher_new(d->loop, d->log, d->store);
+    refresher_use(d->refresher, d->snapshot, dnssec_watch_validates(d->dnssec), fetch_share(d));
+}
+
 static bool start_workers(struct daemon *d, struct listeners *l, struct buf *error)
 {
     d->workers = mem_array(d->worker_count, sizeof(struct worker *));
     for (unsigned i = 0; i < d->worker_count; i++) {
-        struct worker_params p = {&d->shared, i, d->snapshot, &l->fds[i * l->count],
-                                  dnssec_watch_validates(d->dnssec)};
+        struct worker_params p = {
+            &d->shared,    i, d->snapshot, &l->fds[i * l->count], dnssec_watch_validates(d->dnssec),
+            fetch_share(d)};
 
         d->workers[i] = worker_start(&p, error);
         for (size_t k = 0; k < l->count; k++)
@@ -152,6 +181,8 @@ static void warn_unchangeable(struct daemon *d, const struct settings *fresh)
         (void)buf_addf(&note, "workers: the new number takes effect at the next start\n");
     if (strcmp(fresh->user, d->settings->user) != 0)
         (void)buf_addf(&note, "user: the new user takes effect at the next start\n");
+    if (strcmp(fresh->store.path, d->settings->store.path) != 0)
+        (void)buf_addf(&note, "store.path: the new path takes effect at the next start\n");
     settings_warnings(fresh, loop_wall(), &note);
     log_lines(d->log, "warning", RECORD_WARNING, buf_slice(&note));
     buf_clear(&note);
@@ -188,6 +219,7 @@ static bool reload_all(struct daemon *d, struct buf *error)
     d->snapshot = snap;
     settings_drop(&d->settings);
     d->settings = fresh;
+    refresher_use(d->refresher, snap, dnssec_watch_validates(d->dnssec), fetch_share(d));
     return true;
 }
 
@@ -276,6 +308,7 @@ static void on_watch(void *owner)
     free(keep);
     snapshot_drop(&d->snapshot);
     d->snapshot = fresh;
+    refresher_use(d->refresher, fresh, dnssec_watch_validates(d->dnssec), fetch_share(d));
     log_trust(d, "changed");
     buf_clear(&error);
 }
@@ -327,6 +360,8 @@ static void finish(struct daemon *d, bool was_started)
         log_record(d->log, r);
     }
     dnssec_watch_free(&d->dnssec);
+    refresher_free(&d->refresher);
+    store_close(&d->store);
     timer_free(&d->watch);
     snapshot_drop(&d->snapshot);
     settings_drop(&d->settings);
@@ -398,6 +433,7 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
     d->watch = timer_new(d->loop, on_watch, d);
     timer_arm(d->watch, d->settings->tls.trust_check);
     watch_dnssec(d);
+    open_store(d);
     return start_workers(d, l, error) ? DAEMON_OK : DAEMON_SYSTEM;
 }
 

@@ -9,12 +9,6 @@
 
 #define QUERY_MAGIC 0x64737451u
 
-struct host_query {
-    struct destination_query *parent;
-    struct dns_query *a, *aaaa;
-    struct host_answers answers;
-};
-
 struct destination_query {
     uint32_t magic;
     struct services *services;
@@ -22,9 +16,13 @@ struct destination_query {
     struct destination *dest;
     destination_done_fn *done;
     void *owner;
+    struct destination_wish wish;
     struct dns_query *mx;
-    struct host_query *hosts;
-    size_t pending;
+    struct sts_query *sts;
+    struct host_query **hosts; /* one per host of `dest` */
+    size_t pending;            /* hosts that are not finished */
+    struct addr address;       /* of a host that is one */
+    bool asked, hosts_known, sts_known;
     mono_ms started;
     bool cancelled;
 };
@@ -36,24 +34,31 @@ void destination_free(struct destination **held)
     *held = NULL;
     if (d == NULL)
         return;
-    for (size_t i = 0; i < d->host_count; i++)
+    for (size_t i = 0; i < d->host_count; i++) {
         free(d->hosts[i].addrs);
+        tlsa_plan_clear(&d->hosts[i].dane);
+    }
+    policy_entry_drop(&d->sts.entry);
     free(d->hosts);
     free(d->targets);
     snapshot_drop(&d->snapshot);
     free(d);
 }
 
+static void queries_free(struct destination_query *q)
+{
+    dns_cancel(&q->mx);
+    sts_cancel(&q->sts);
+    for (size_t i = 0; q->hosts != NULL && i < q->dest->host_count; i++)
+        host_query_free(&q->hosts[i]);
+    free(q->hosts);
+    q->hosts = NULL;
+}
+
 static void query_free(void *owner)
 {
     struct destination_query *q = OBJ_CAST(destination_query, QUERY_MAGIC, owner);
 
-    if (q->hosts != NULL)
-        for (size_t i = 0; i < q->dest->host_count; i++) {
-            dns_answer_drop(&q->hosts[i].answers.a);
-            dns_answer_drop(&q->hosts[i].answers.aaaa);
-        }
-    free(q->hosts);
     destination_free(&q->dest);
     resolver_share_drop(&q->resolver);
     q->magic = 0;
@@ -65,76 +70,75 @@ static void query_end(struct destination_query *q)
     struct destination *d = q->dest;
 
     d->took_ms = loop_now(q->services->loop) - q->started;
-    for (size_t i = 0; q->hosts != NULL && i < d->host_count; i++) {
-        dns_answer_drop(&q->hosts[i].answers.a);
-        dns_answer_drop(&q->hosts[i].answers.aaaa);
-    }
-    free(q->hosts);
-    q->hosts = NULL;
+    queries_free(q);
     q->dest = NULL;
     q->cancelled = true; /* the answer is given: nothing else may come */
     q->done(q->owner, d);
     loop_defer(q->services->loop, query_free, q);
 }
 
-/* The answer is known without a look-up; tell it from the loop all the same. */
-static void query_end_later(void *owner)
+/* Hosts and policy are known: the demands are decided, and with them the targets. */
+static void query_settle(struct destination_query *q)
+{
+    struct destination *d = q->dest;
+    struct host_answers *answers;
+
+    if (!q->hosts_known || !q->sts_known)
+        return;
+    destination_demands(d, &q->wish, loop_wall());
+    if (q->asked) {
+        answers = mem_array(d->host_count + 1, sizeof(*answers));
+        for (size_t i = 0; i < d->host_count; i++)
+            answers[i] = *host_query_answers(q->hosts[i]);
+        destination_settle(d, q->services, answers);
+        free(answers);
+    } else {
+        destination_settle_address(d, &q->address);
+    }
+    query_end(q);
+}
+
+/* The answer may be known without a look-up; tell it from the loop all the same. */
+static void query_settle_later(void *owner)
 {
     struct destination_query *q = OBJ_CAST(destination_query, QUERY_MAGIC, owner);
 
     if (q->cancelled)
-        query_free(q);
-    else
-        query_end(q);
+        return;
+    q->hosts_known = true;
+    query_settle(q);
 }
 
-static void host_answered(struct host_query *h)
+static void on_sts(void *owner, struct sts_found *found)
 {
-    struct destination_query *q = h->parent;
-    struct destination *d = q->dest;
+    struct destination_query *q = OBJ_CAST(destination_query, QUERY_MAGIC, owner);
+
+    q->sts = NULL;
+    q->dest->sts = *found;
+    q->sts_known = true;
+    query_settle(q);
+}
+
+static void on_host(void *owner)
+{
+    struct destination_query *q = OBJ_CAST(destination_query, QUERY_MAGIC, owner);
 
     if (--q->pending > 0)
         return;
-    struct host_answers *all = mem_array(d->host_count + 1, sizeof(*all));
-    for (size_t i = 0; i < d->host_count; i++)
-        all[i] = q->hosts[i].answers;
-    destination_settle(d, q->services, all);
-    free(all);
-    query_end(q);
+    q->hosts_known = true;
+    query_settle(q);
 }
 
-static void on_a(void *owner, const struct dns_answer *a)
-{
-    struct host_query *h = owner;
-
-    h->a = NULL;
-    h->answers.a = dns_answer_hold(a);
-    host_answered(h);
-}
-
-static void on_aaaa(void *owner, const struct dns_answer *a)
-{
-    struct host_query *h = owner;
-
-    h->aaaa = NULL;
-    h->answers.aaaa = dns_answer_hold(a);
-    host_answered(h);
-}
-
-static void ask_addresses(struct destination_query *q)
+static void ask_hosts(struct destination_query *q)
 {
     struct destination *d = q->dest;
     struct resolver *r = resolver_of(q->resolver);
 
-    q->hosts = mem_array(d->host_count + 1, sizeof(*q->hosts));
-    q->pending = d->host_count * 2;
-    for (size_t i = 0; i < d->host_count; i++) {
-        struct host_query *h = &q->hosts[i];
-
-        h->parent = q;
-        h->aaaa = dns_ask(r, d->hosts[i].name, DNS_AAAA, on_aaaa, h);
-        h->a = dns_ask(r, d->hosts[i].name, DNS_A, on_a, h);
-    }
+    q->asked = true;
+    q->hosts = mem_array(d->host_count + 1, sizeof(struct host_query *));
+    q->pending = d->host_count;
+    for (size_t i = 0; i < d->host_count; i++)
+        q->hosts[i] = host_query_start(q->services, r, d, &d->hosts[i], on_host, q);
 }
 
 static void add_host(struct destination *d, const char *name, int preference)
@@ -209,12 +213,10 @@ static void on_mx(void *owner, const struct dns_answer *answer)
                          answer->detail != NULL ? answer->detail : "");
         break;
     }
-    if (go_on) {
-        destination_demands(d, loop_wall());
-        ask_addresses(q);
-    } else {
+    if (go_on)
+        ask_hosts(q);
+    else
         query_end(q);
-    }
 }
 
 /* True when the answer needs no MX look-up: an address literal, or a route. */
@@ -235,18 +237,34 @@ static bool start_without_mx(struct destination_query *q, const struct mailbox *
     if (!d->is_route && !d->is_literal)
         return false;
     add_host(d, d->nexthop, -1);
-    destination_demands(d, loop_wall());
     if (is_address) {
-        destination_settle_address(d, &at);
-        loop_defer(q->services->loop, query_end_later, q);
+        q->address = at;
+        loop_defer(q->services->loop, query_settle_later, q);
     } else {
-        ask_addresses(q);
+        ask_hosts(q);
     }
     return true;
 }
 
+/* C-STS-05: the policy domain is the recipient's domain, or the host of a route; an address has none. */
+static void start_sts(struct destination_query *q)
+{
+    struct destination *d = q->dest;
+    struct addr ignored;
+
+    q->sts_known = d->is_literal || !snapshot_settings(d->snapshot)->mta_sts.enabled ||
+                   q->services->sts == NULL ||
+                   (d->is_route && addr_parse(slice_str(d->nexthop), &ignored));
+    d->sts = (struct sts_found){.why = "MTA-STS is not looked for"};
+    if (q->sts_known || !domain_normalise(slice_str(d->nexthop), d->policy_domain))
+        q->sts_known = true;
+    else
+        q->sts = sts_find(q->services->sts, d->snapshot, d->policy_domain, false, on_sts, q);
+}
+
 struct destination_query *destination_find(struct services *sv, struct snapshot *snap,
                                            const struct mailbox *recipient,
+                                           const struct destination_wish *wish,
                                            destination_done_fn *done, void *owner)
 {
     struct destination_query *q = mem_zalloc(sizeof(*q));
@@ -256,6 +274,7 @@ struct destination_query *destination_find(struct services *sv, struct snapshot 
     q->services = sv;
     q->resolver = resolver_share_hold(sv->resolver);
     q->dest = d;
+    q->wish = *wish;
     q->done = done;
     q->owner = owner;
     q->started = loop_now(sv->loop);
@@ -273,6 +292,7 @@ struct destination_query *destination_find(struct services *sv, struct snapshot 
     memcpy(d->nexthop, d->domain, sizeof(d->nexthop));
     if (!start_without_mx(q, recipient))
         q->mx = dns_ask(resolver_of(q->resolver), d->domain, DNS_MX, on_mx, q);
+    start_sts(q);
     return q;
 }
 
@@ -284,12 +304,6 @@ void destination_cancel(struct destination_query **held)
     if (q == NULL || q->cancelled)
         return;
     q->cancelled = true;
-    if (q->mx == NULL && q->hosts == NULL)
-        return; /* query_end_later() is on its way and frees it */
-    dns_cancel(&q->mx);
-    for (size_t i = 0; q->hosts != NULL && i < q->dest->host_count; i++) {
-        dns_cancel(&q->hosts[i].a);
-        dns_cancel(&q->hosts[i].aaaa);
-    }
-    loop_defer(q->services->loop, query_free, q);
+    queries_free(q);
+    loop_defer(q->services->loop, query_free, q); /* behind query_settle_later(), if that waits */
 }

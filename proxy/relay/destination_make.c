@@ -8,6 +8,8 @@
 #include "proxy/base/mem.h"
 #include "proxy/relay/destination_internal.h"
 
+#define POLICY_TEXT_MX_MAX 8
+
 void destination_fail(struct destination *d, enum reason why, const char *format, ...)
 {
     va_list args;
@@ -34,21 +36,86 @@ enum reason reason_of_dns(enum dns_status s)
     return REASON_DNS_FAILED;
 }
 
-void destination_demands(struct destination *d, wall_ms now)
+const struct policy_entry *destination_policy(const struct destination *d)
 {
+    const struct policy_entry *e = d->sts.entry;
+
+    return e != NULL && e->held.mode != STS_NONE ? e : NULL;
+}
+
+void destination_policy_text(const struct destination *d, struct buf *out)
+{
+    const struct policy_entry *e = destination_policy(d);
+
+    if (e == NULL)
+        return;
+    (void)buf_addf(out, "the MTA-STS policy %s (%s) of %s lists", e->held.id,
+                   sts_mode_name(e->held.mode), d->policy_domain);
+    for (size_t i = 0; i < e->policy.mx_count; i++) {
+        if (i == POLICY_TEXT_MX_MAX) {
+            (void)buf_addf(out, " and %zu more", e->policy.mx_count - i);
+            break;
+        }
+        (void)buf_addf(out, "%s %s", i > 0 ? "," : "", e->policy.mx[i]);
+    }
+}
+
+bool destination_sts_holds(const struct destination_host *h)
+{
+    return h->demand.skip == REASON_STS_MX_NOT_LISTED || h->demand.source == DEMAND_MTA_STS ||
+           (h->demand.needs & NEED_HOST) != 0;
+}
+
+/* Why the host must not be tried, or would not be but for observe mode. */
+static void explain_skip(const struct destination *d, struct destination_host *h)
+{
+    enum reason why = h->demand.would.skip != REASON_OK ? h->demand.would.skip : h->demand.skip;
+    struct buf text;
+
+    buf_init(&text, sizeof(h->why_skipped) - 1);
+    switch (why) {
+    case REASON_STS_MX_NOT_LISTED:
+        (void)buf_addf(&text, "MX %s; ", h->name);
+        destination_policy_text(d, &text);
+        break;
+    case REASON_REQUIRETLS_UNMET:
+        (void)buf_addf(&text, "neither DNSSEC, MTA-STS nor the configuration vouches for MX %s",
+                       h->name);
+        break;
+    default:
+        (void)buf_addf(&text, "MX %s%s%s", h->name, h->dane.detail[0] != '\0' ? ": " : "",
+                       h->dane.detail);
+        break;
+    }
+    (void)snprintf(h->why_skipped, sizeof(h->why_skipped), "%s", buf_cstr(&text));
+    buf_clear(&text);
+}
+
+void destination_demands(struct destination *d, const struct destination_wish *wish, wall_ms now)
+{
+    const struct policy_entry *policy = destination_policy(d);
+
     for (size_t i = 0; i < d->host_count; i++) {
+        struct destination_host *h = &d->hosts[i];
         struct demand_facts f = {
             .domain = slice_str(d->domain),
             .is_literal = d->is_literal,
             .is_route = d->is_route,
-            .mx_host = slice_str(d->hosts[i].name),
-            .mx_secure = d->hosts[i].mx_secure,
-            .dane = DANE_OFF,
-            .sts_id = "",
+            .mx_host = slice_str(h->name),
+            .mx_secure = h->mx_secure,
+            .dane = h->dane.state,
+            .sts = policy != NULL ? policy->held.mode : STS_NONE,
+            .sts_id = policy != NULL ? policy->held.id : "",
+            .sts_listed = policy != NULL && sts_policy_lists(&policy->policy, slice_str(h->name)),
+            .requiretls = wish->requiretls,
+            .observe = wish->observe,
             .now = now,
         };
 
-        demand_decide(snapshot_demand(d->snapshot), &f, &d->hosts[i].demand);
+        h->sts_listed = f.sts_listed;
+        demand_decide(snapshot_demand(d->snapshot), &f, &h->demand);
+        if (h->demand.skip != REASON_OK || h->demand.would.skip != REASON_OK)
+            explain_skip(d, h);
     }
 }
 
@@ -58,7 +125,6 @@ static void host_accept(const struct destination *d, struct destination_host *h,
 {
     if (answer == NULL || answer->status != DNS_OK)
         return;
-    h->addr_secure = answer->secure;
     h->addrs = mem_resize(h->addrs, h->addr_count + answer->count + 1, sizeof(*h->addrs));
     for (size_t i = 0; i < answer->count; i++) {
         struct addr a = answer->addrs[i];
@@ -114,28 +180,36 @@ static void settle_nobody(struct destination *d, const struct host_answers *answ
                          d->hosts[0].name);
 }
 
+/* There are hosts, and none may be used: the first that says so decides, temporary before final. */
+static bool settle_skipped(struct destination *d)
+{
+    const struct destination_host *found = NULL;
+
+    for (size_t i = 0; i < d->host_count; i++) {
+        const struct destination_host *h = &d->hosts[i];
+
+        if (h->addr_count == 0 || h->demand.skip == REASON_OK)
+            continue;
+        if (found == NULL || (reason_info(found->demand.skip)->code >= 500 &&
+                              reason_info(h->demand.skip)->code < 500))
+            found = h;
+    }
+    if (found != NULL)
+        destination_fail(d, found->demand.skip, "%s", found->why_skipped);
+    return found != NULL;
+}
+
 static void settle_targets(struct destination *d, bool ip6_broken)
 {
     size_t limit = (size_t)snapshot_settings(d->snapshot)->resolver.addresses;
     struct mx_addresses *lists = mem_array(d->host_count + 1, sizeof(*lists));
 
     for (size_t i = 0; i < d->host_count; i++)
-        lists[i] = (struct mx_addresses){d->hosts[i].addrs, d->hosts[i].addr_count};
+        if (d->hosts[i].demand.skip == REASON_OK)
+            lists[i] = (struct mx_addresses){d->hosts[i].addrs, d->hosts[i].addr_count};
     d->targets = mem_array(limit + 1, sizeof(*d->targets));
     d->target_count = mx_targets(lists, d->host_count, limit, ip6_broken, d->targets);
     free(lists);
-}
-
-static struct addr_filter filter_for(const struct destination *d, uint16_t port)
-{
-    struct addr_filter f = {
-        .allow_private = snapshot_settings(d->snapshot)->resolver.allow_private_mx,
-        .mx_port = port,
-    };
-
-    f.own = snapshot_own(d->snapshot, &f.own_count);
-    f.local = snapshot_local(d->snapshot, &f.local_count);
-    return f;
 }
 
 static uint16_t port_for(const struct destination *d)
@@ -147,21 +221,21 @@ void destination_settle(struct destination *d, struct services *sv,
                         const struct host_answers *answers)
 {
     uint16_t port = port_for(d);
-    struct addr_filter filter = filter_for(d, port);
+    struct addr_filter filter = snapshot_addr_filter(d->snapshot, port);
 
     for (size_t i = 0; i < d->host_count; i++) {
         host_accept(d, &d->hosts[i], &filter, port, answers[i].aaaa);
         host_accept(d, &d->hosts[i], &filter, port, answers[i].a);
     }
     settle_targets(d, services_ip6_broken(sv));
-    if (d->target_count == 0)
+    if (d->target_count == 0 && !settle_skipped(d))
         settle_nobody(d, answers);
 }
 
 void destination_settle_address(struct destination *d, const struct addr *a)
 {
     uint16_t port = port_for(d);
-    struct addr_filter filter = filter_for(d, port);
+    struct addr_filter filter = snapshot_addr_filter(d->snapshot, port);
     struct destination_host *h = &d->hosts[0];
     enum addr_refusal refusal;
     char text[ADDR_TEXT_MAX];
@@ -180,5 +254,7 @@ void destination_settle_address(struct destination *d, const struct addr *a)
     } else {
         h->addr_count = 1;
         settle_targets(d, false);
+        if (d->target_count == 0)
+            (void)settle_skipped(d);
     }
 }

@@ -10,6 +10,7 @@
 #ifndef TLSMEND_RELAY_ENVELOPE_H
 #define TLSMEND_RELAY_ENVELOPE_H
 
+#include "proxy/policy/demand.h"
 #include "proxy/smtp/command.h"
 #include "proxy/smtp/header.h"
 
@@ -27,8 +28,11 @@ struct envelope {
     char *sender;                /* path without <>; "" for the null sender */
     char sender_domain[DOMAIN_MAX + 3];
     struct mail_params params;
-    bool esmtp;         /* the client said EHLO */
-    bool log_addresses; /* settings log.addresses */
+    bool esmtp; /* the client said EHLO */
+    bool
+        tls_required_no; /* "TLS-Required: No" was seen in the header, too late to be honoured (RFC 8689 5) */
+    enum observe observe; /* of the listener */
+    bool log_addresses;   /* settings log.addresses */
 };
 
 #endif

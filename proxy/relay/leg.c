@@ -12,7 +12,7 @@
 
 static struct leg_answer leg_answer_of(struct leg *l, const struct reply *reply, enum reason why)
 {
-    struct leg_answer a = {reply, why, l->mx, l->address, l->tls, l->demand};
+    struct leg_answer a = {reply, why, l->mx, l->address, l->tls, l->demand, l->would_defer};
 
     return a;
 }
@@ -28,6 +28,7 @@ void leg_note_host(struct leg *l)
     (void)addr_text(&a->addr, l->address);
     (void)snprintf(l->tls, sizeof(l->tls), "%s", attempt_tls_name(a));
     (void)snprintf(l->demand, sizeof(l->demand), "%s", tls_level_name(a->host->demand.level));
+    l->would_defer = attempt_would_defer(a);
 }
 
 static void answer_recipient(struct leg *l, struct leg_recipient_state *r,
@@ -80,6 +81,7 @@ void leg_die(struct leg *l, const struct reply *reply, enum reason why)
     l->phase = LEG_DEAD;
     timer_disarm(l->budget);
     destination_cancel(&l->query);
+    sts_cancel(&l->second_look);
     upstream_close(&l->upstream);
     for (size_t i = 0; i < l->recipient_count && l->unanswered > 0; i++) {
         struct leg_recipient_state *r = &l->recipients[i];
@@ -136,9 +138,10 @@ static enum reason take_refusal(struct leg *l, enum stage stage, const struct re
     a->reason = why;
     a->outcome = "refused";
     reply_copy(&a->reply, reply);
-    if (why == REASON_TLS_REQUIRED_BY_MX)
+    if (why == REASON_TLS_REQUIRED_BY_MX) {
         leg_tls_refusal_reply(l, reply, out);
-    else
+        leg_rung_forget(l);
+    } else
         reply_copy(out, reply);
     return why;
 }
@@ -165,7 +168,7 @@ static void on_mail_reply(struct leg *l, const struct reply *reply)
     why = take_refusal(l, STAGE_MAIL, reply, &heard);
     if (step == VERDICT_NEXT_HOST && l->accepted == 0) {
         leg_keep_failure(l, STAGE_MAIL, why, reply, "");
-        leg_next_host(l, false);
+        leg_next_host(l);
     } else {
         /* An answer about this mail: every recipient of the leg hears it (C-OUT-06). */
         leg_note_host(l);
@@ -193,7 +196,7 @@ static void on_rcpt_reply(struct leg *l, unsigned index, const struct reply *rep
         why = take_refusal(l, STAGE_RCPT, reply, &heard);
     if (step_after(l, STAGE_RCPT, reply) == VERDICT_NEXT_HOST && l->accepted == 0) {
         leg_keep_failure(l, STAGE_RCPT, why, reply, "");
-        leg_next_host(l, false); /* this recipient too */
+        leg_next_host(l); /* this recipient too */
     } else {
         answer_recipient(l, r, &heard, why);
         rearm_budget(l);
@@ -237,6 +240,8 @@ static void on_final_reply(struct leg *l, const struct reply *reply)
         at->detail[0] = '\0';
         reply_copy(&at->reply, reply);
         reply_copy(&l->last_reply, reply);
+        if (l->rung == RUNG_CLEAR)
+            leg_rung_worked(l);
     } else {
         struct reply heard;
 
@@ -347,7 +352,8 @@ struct leg *leg_new(struct services *sv, struct snapshot *snap, const struct env
     reply_init(&l->last_reply);
     reply_init(&l->kept_reply);
     l->budget = timer_new(sv->loop, budget_over, l);
-    l->query = destination_find(sv, snap, first, leg_on_destination, l);
+    l->literal = first->literal;
+    leg_look(l);
     return l;
 }
 
@@ -461,6 +467,7 @@ void leg_abandon(struct leg *l, enum reason why)
     l->last_reason = why;
     timer_disarm(l->budget);
     destination_cancel(&l->query);
+    sts_cancel(&l->second_look);
     /* Before the body a polite QUIT; in it only the cut says that there is no message (C-OUT-07).
      */
     if (l->phase == LEG_ENVELOPE && l->unanswered == 0)

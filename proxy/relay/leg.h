@@ -26,6 +26,7 @@ struct leg_answer {
     const struct reply *reply;
     enum reason reason;
     const char *mx, *address, *tls, *demand; /* "" where no host decided */
+    enum reason would_defer;                 /* what enforcing would have said, in observe mode */
 };
 
 struct leg_events {

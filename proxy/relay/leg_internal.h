@@ -45,13 +45,18 @@ struct leg {
     char id[LEG_ID_MAX];
     char domain[DOMAIN_MAX + 3];
     bool is_literal;
+    struct addr literal;
 
     enum leg_phase phase;
     struct destination_query *query;
     struct destination *dest;
     size_t target; /* the one being tried */
     unsigned attempts;
-    bool plaintext; /* the present attempt is the one in clear */
+    enum tls_rung rung; /* of the present attempt; RUNG_CLEAR: the one in clear */
+    bool fell;          /* higher rungs failed at this address just now */
+    bool retest;        /* this attempt is the half-open one of policy/ladder */
+    struct sts_query *second_look;
+    bool looked_again;
     struct upstream *upstream;
 
     struct leg_recipient_state *recipients;
@@ -67,6 +72,7 @@ struct leg {
     struct reply last_reply;
     enum reason last_reason;
     char mx[256], address[ADDR_TEXT_MAX], tls[16], demand[16]; /* the host that decided */
+    enum reason would_defer;                                   /* of that host, in observe mode */
     bool answering, freed;
 };
 
@@ -80,17 +86,20 @@ void leg_on_replied(void *owner, enum outbound_command command, unsigned index,
 void leg_on_room(void *owner);
 
 /* leg_route.c */
-void leg_on_destination(void *owner, struct destination *d);
+void leg_look(struct leg *l); /* for the destination; the answer comes from the loop */
 /* Remember a failure if it is the one that the client should hear about (C-OUT-11). */
 void leg_keep_failure(struct leg *l, enum stage stage, enum reason why, const struct reply *reply,
                       const char *detail);
-/* Leave the present upstream for the next address, or for the same one in clear. */
-void leg_next_host(struct leg *l, bool plaintext);
+/* Leave the present upstream for the next address. */
+void leg_next_host(struct leg *l);
 void leg_die_kept(struct leg *l);
 enum tls_level leg_level(const struct leg *l);
-/* Our own reply about this leg: names the host where there is one, else the domain. */
+/* The ladder memory of the present address (C-TLS-06, C-TLS-11). */
+void leg_rung_worked(struct leg *l);
+void leg_rung_forget(struct leg *l);
 /* The MX's late demand for TLS in our words, with its own in them. */
 void leg_tls_refusal_reply(const struct leg *l, const struct reply *reply, struct reply *out);
+/* Our own reply about this leg: names the host where there is one, else the domain. */
 void leg_reason_reply(const struct leg *l, enum reason why, const char *detail, struct reply *out);
 
 #endif

@@ -7,6 +7,8 @@
 #include "proxy/base/mem.h"
 #include "proxy/relay/leg_internal.h"
 
+#define FAILURE_TEXT_MAX 2048
+
 static void leg_on_ready(void *owner);
 static void leg_on_failed(void *owner, const struct upstream_failure *f);
 
@@ -71,20 +73,66 @@ static int failure_reply(const struct leg *l, enum stage stage, enum reason why,
     return out->code;
 }
 
+/* A missing STARTTLS is seen in the answer to EHLO. */
+static bool is_about_tls(enum stage stage, enum reason why)
+{
+    return (stage >= STAGE_STARTTLS && stage <= STAGE_CERT) || why == REASON_NO_STARTTLS ||
+           why == REASON_STARTTLS_MASKED;
+}
+
+/* Where MTA-STS stands behind the refusal, the client hears which policy, which list and which host
+ * (C-STS-11). */
+static void add_policy(const struct leg *l, enum stage stage, enum reason why, struct buf *text)
+{
+    const struct destination_host *h;
+
+    if (l->upstream == NULL || !is_about_tls(stage, why))
+        return;
+    h = upstream_attempt(l->upstream)->host;
+    if (!destination_sts_holds(h) || destination_policy(l->dest) == NULL)
+        return;
+    (void)buf_addf(text, "%sMX %s; ", text->n > 0 ? "; " : "", h->name);
+    destination_policy_text(l->dest, text);
+}
+
+/* RFC 8689 4.2.1: what stands in the way of a verified path is final for a mail that asks for one; trouble
+ * that passes (a stalled handshake, a look-up) stays temporary. */
+static enum reason for_requiretls(const struct leg *l, enum reason why, struct buf *text)
+{
+    struct buf before;
+
+    if (!l->envelope->params.requiretls ||
+        (why != REASON_NO_STARTTLS && why != REASON_STARTTLS_MASKED && !reason_is_certificate(why)))
+        return why;
+    buf_init(&before, FAILURE_TEXT_MAX);
+    (void)buf_addf(&before, "%s%s%s", reason_info(why)->token, text->n > 0 ? ": " : "",
+                   buf_cstr(text));
+    buf_reset(text);
+    (void)buf_add(text, buf_slice(&before));
+    buf_clear(&before);
+    return REASON_REQUIRETLS_UNMET;
+}
+
 void leg_keep_failure(struct leg *l, enum stage stage, enum reason why, const struct reply *reply,
                       const char *detail)
 {
     struct failure latest = {why, stage, 0};
     struct reply heard;
+    struct buf text;
 
+    buf_init(&text, FAILURE_TEXT_MAX);
+    (void)buf_addf(&text, "%s", detail);
+    add_policy(l, stage, why, &text);
+    latest.reason = for_requiretls(l, why, &text);
     reply_init(&heard);
-    latest.code = failure_reply(l, stage, why, reply, detail, &heard);
+    latest.code = failure_reply(l, stage, latest.reason, reply, buf_cstr(&text), &heard);
     if (failure_replaces(&l->kept, &latest)) {
         l->kept = latest;
         reply_move(&l->kept_reply, &heard);
         leg_note_host(l);
     }
     reply_clear(&heard);
+    buf_clear(&text);
 }
 
 void leg_die_kept(struct leg *l)
@@ -99,16 +147,48 @@ void leg_die_kept(struct leg *l)
     reply_clear(&reply);
 }
 
+/* ---- the rungs of one address (C-TLS-06) ---- */
+
+static const struct mx_target *target_of(const struct leg *l)
+{
+    return &l->dest->targets[l->target];
+}
+
+static const struct demand *demand_of(const struct leg *l)
+{
+    return &l->dest->hosts[target_of(l)->host].demand;
+}
+
+static bool may_be_clear(const struct leg *l)
+{
+    return demand_of(l)->level == LEVEL_MAY && demand_of(l)->needs == 0;
+}
+
+static bool next_rung(const struct leg *l, enum tls_rung *out)
+{
+    return demand_of(l)->level != LEVEL_NONE &&
+           ladder_next(l->rung, may_be_clear(l), demand_of(l)->min_version != TLS_VERSION_1_3, out);
+}
+
+static int64_t ladder_ttl(const struct leg *l)
+{
+    return snapshot_settings(l->snapshot)->tls.ladder_ttl;
+}
+
 static void open_target(struct leg *l)
 {
+    enum tls_rung lower;
     struct upstream_params p = {
         .services = l->services,
         .dest = l->dest,
-        .target = &l->dest->targets[l->target],
+        .target = target_of(l),
         .envelope = l->envelope,
         .leg_id = l->id,
         .number = ++l->attempts,
-        .plaintext = l->plaintext,
+        .rung = l->rung,
+        .retest = l->retest,
+        .lower_left = next_rung(l, &lower),
+        .why_clear = l->fell ? l->kept.reason : REASON_OK,
         .deadline = l->deadline,
     };
 
@@ -120,49 +200,191 @@ static void open_target(struct leg *l)
     l->upstream = upstream_open(&p, &upstream_events, l);
 }
 
-void leg_next_host(struct leg *l, bool plaintext)
+/* A new address: begin at the rung that is known to work there. */
+static void begin_target(struct leg *l)
+{
+    struct ladder_choice c = {RUNG_FULL, false};
+
+    if (demand_of(l)->level != LEVEL_NONE)
+        c = rungs_begin(l->services->rungs, &target_of(l)->addr, may_be_clear(l), loop_wall());
+    if (c.rung == RUNG_TLS12 && demand_of(l)->min_version == TLS_VERSION_1_3)
+        c.rung = RUNG_COMPACT;
+    l->rung = c.rung;
+    l->retest = c.retest;
+    l->fell = false;
+    open_target(l);
+}
+
+/* The same address again at `rung`. */
+static void fall_to(struct leg *l, enum tls_rung rung)
 {
     upstream_close(&l->upstream);
-    l->plaintext = plaintext;
-    if (!plaintext)
-        l->target++;
-    if (l->target >= l->dest->target_count || loop_now(l->services->loop) >= l->deadline)
+    if (l->retest)
+        rungs_retest_failed(l->services->rungs, &target_of(l)->addr, ladder_ttl(l), loop_wall());
+    l->retest = false;
+    l->fell = true;
+    l->rung = rung;
+    if (loop_now(l->services->loop) >= l->deadline)
         leg_die_kept(l);
     else
         open_target(l);
 }
 
-void leg_on_destination(void *owner, struct destination *d)
+void leg_rung_worked(struct leg *l)
+{
+    rungs_worked(l->services->rungs, &target_of(l)->addr, l->rung, l->fell, ladder_ttl(l),
+                 loop_wall());
+    l->retest = false;
+}
+
+void leg_rung_forget(struct leg *l)
+{
+    rungs_forget(l->services->rungs, &target_of(l)->addr);
+}
+
+/* ---- from host to host ---- */
+
+static void give_up(struct leg *l);
+
+void leg_next_host(struct leg *l)
+{
+    upstream_close(&l->upstream);
+    if (l->retest) /* the half-open attempt ended without a word about its rung */
+        rungs_retest_failed(l->services->rungs, &target_of(l)->addr, ladder_ttl(l), loop_wall());
+    l->retest = false;
+    l->target++;
+    if (l->target >= l->dest->target_count || loop_now(l->services->loop) >= l->deadline)
+        give_up(l);
+    else
+        begin_target(l);
+}
+
+/* ---- the destination ---- */
+
+static void die_of_destination(struct leg *l)
+{
+    enum reason why = l->dest->reason;
+
+    /* RFC 7504: 556 is new; a client without EHLO may not know it (C-MX-04). */
+    if (why == REASON_NULL_MX && !l->envelope->esmtp) {
+        struct reply reply;
+
+        reply_init(&reply);
+        leg_reason_reply(l, why, l->dest->detail, &reply);
+        reply_recode(&reply, 550);
+        leg_die(l, &reply, why);
+        reply_clear(&reply);
+    } else {
+        leg_die_of_reason(l, why, l->dest->detail);
+    }
+}
+
+/* Hosts that policy forbids: each leaves a record, and one of them may be what the client hears. */
+static void note_skipped(struct leg *l)
+{
+    for (size_t i = 0; i < l->dest->host_count; i++) {
+        const struct destination_host *h = &l->dest->hosts[i];
+
+        if (h->demand.skip == REASON_OK || h->addr_count == 0)
+            continue;
+        skip_log(l->services->log, l->envelope, l->id, l->dest, h);
+        leg_keep_failure(l, STAGE_POLICY, h->demand.skip, NULL, h->why_skipped);
+        (void)snprintf(l->mx, sizeof(l->mx), "%s", h->name);
+        (void)snprintf(l->demand, sizeof(l->demand), "%s", tls_level_name(h->demand.level));
+    }
+}
+
+static void on_destination(void *owner, struct destination *d)
 {
     struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
 
     l->query = NULL;
     l->dest = d;
-    if (d->reason != REASON_OK) {
-        enum reason why = d->reason;
+    l->target = 0;
+    note_skipped(l);
+    if (d->reason == REASON_OK)
+        begin_target(l);
+    else if (l->kept.code != 0)
+        give_up(l);
+    else
+        die_of_destination(l);
+}
 
-        /* RFC 7504: 556 is new; a client without EHLO may not know it (C-MX-04). */
-        if (why == REASON_NULL_MX && !l->envelope->esmtp) {
-            struct reply reply;
+void leg_look(struct leg *l)
+{
+    struct mailbox recipient = {
+        .domain = slice_str(l->domain), .is_literal = l->is_literal, .literal = l->literal};
+    struct destination_wish wish = {.requiretls = l->envelope->params.requiretls,
+                                    .observe = l->envelope->observe};
 
-            reply_init(&reply);
-            leg_reason_reply(l, why, d->detail, &reply);
-            reply_recode(&reply, 550);
-            leg_die(l, &reply, why);
-            reply_clear(&reply);
-        } else {
-            leg_die_of_reason(l, why, d->detail);
-        }
+    l->phase = LEG_LOOKING;
+    l->query = destination_find(l->services, l->snapshot, &recipient, &wish, on_destination, l);
+}
+
+/* ---- the second look (RFC 8461 5.1, C-STS-11) ---- */
+
+/* What would be answered is MTA-STS's doing: perhaps the domain has another policy by now. */
+static bool sts_refused(const struct leg *l)
+{
+    const struct policy_entry *policy = destination_policy(l->dest);
+    bool about_tls = is_about_tls(l->kept.stage, l->kept.reason);
+
+    if (policy == NULL || policy->held.mode != STS_ENFORCE)
+        return false;
+    for (size_t i = 0; i < l->dest->host_count; i++) {
+        const struct destination_host *h = &l->dest->hosts[i];
+
+        if (destination_sts_holds(h) && (about_tls || h->demand.skip != REASON_OK))
+            return true;
+    }
+    return false;
+}
+
+static bool same_policy(const struct policy_entry *a, const struct policy_entry *b)
+{
+    return a != NULL && b != NULL && strcmp(a->held.id, b->held.id) == 0 &&
+           slice_eq(a->body, b->body);
+}
+
+static void on_second_look(void *owner, struct sts_found *found)
+{
+    struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
+    bool same = same_policy(found->entry, l->dest->sts.entry);
+
+    l->second_look = NULL;
+    policy_entry_drop(&found->entry);
+    if (same) {
+        leg_die_kept(l);
         return;
     }
-    open_target(l);
+    l->kept = (struct failure){.code = 0};
+    destination_free(&l->dest);
+    leg_look(l); /* the new policy is in the cache now */
 }
+
+static void give_up(struct leg *l)
+{
+    bool time_left = loop_now(l->services->loop) < l->deadline;
+
+    if (l->looked_again || !time_left || !sts_refused(l)) {
+        leg_die_kept(l);
+        return;
+    }
+    l->looked_again = true;
+    l->phase = LEG_LOOKING;
+    l->second_look =
+        sts_find(l->services->sts, l->snapshot, l->dest->policy_domain, true, on_second_look, l);
+}
+
+/* ---- events of the upstream ---- */
 
 static void leg_on_ready(void *owner)
 {
     struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
 
     l->phase = LEG_ENVELOPE;
+    if (upstream_attempt(l->upstream)->tls->reached.tls)
+        leg_rung_worked(l);
     upstream_mail(l->upstream);
     for (size_t i = 0; i < l->recipient_count && l->phase == LEG_ENVELOPE; i++)
         if (l->recipients[i].state == RECIPIENT_WAITING)
@@ -178,14 +400,20 @@ static void leg_on_failed(void *owner, const struct upstream_failure *f)
     struct verdict v =
         verdict_decide(f->stage, outcome_of_reason(f->reason, code), leg_level(l), l->accepted > 0);
     bool may_move = l->phase <= LEG_ENVELOPE && l->accepted == 0 && l->unanswered > 0;
+    enum tls_rung lower;
 
-    if (may_move && v.step == VERDICT_PLAINTEXT && !l->plaintext) {
-        leg_keep_failure(l, f->stage, f->reason, f->reply, f->detail);
-        leg_next_host(l, true);
-    } else if (may_move && (v.step == VERDICT_NEXT_HOST || v.step == VERDICT_PLAINTEXT)) {
-        leg_keep_failure(l, f->stage, f->reason, f->reply, f->detail);
-        leg_next_host(l, false);
-    } else {
+    if (f->stage == STAGE_CERT && l->fell)
+        leg_rung_worked(l); /* the hello was answered; what came was no good */
+    if (!may_move || (v.step != VERDICT_LOWER_RUNG && v.step != VERDICT_PLAINTEXT &&
+                      v.step != VERDICT_NEXT_HOST)) {
         leg_die_of_reason(l, f->reason, f->detail);
+        return;
     }
+    leg_keep_failure(l, f->stage, f->reason, f->reply, f->detail);
+    if (v.step == VERDICT_LOWER_RUNG && next_rung(l, &lower))
+        fall_to(l, lower);
+    else if (v.step == VERDICT_PLAINTEXT && l->rung != RUNG_CLEAR)
+        fall_to(l, RUNG_CLEAR);
+    else
+        leg_next_host(l);
 }

@@ -15,8 +15,11 @@
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
 #include "proxy/store/log.h"
+#include "proxy/store/policies.h"
+#include "proxy/store/rungs.h"
 
 struct resolver_share;
+struct sts_agent;
 struct upstream;
 
 /* NULL with one line in *error. */
@@ -32,7 +35,11 @@ struct resolver *resolver_of(const struct resolver_share *s);
 struct services {
     struct loop *loop;
     struct resolver_share *resolver;
+    bool validating; /* the resolver's answers are validated by DNSSEC */
     struct log *log;
+    struct policies *policies; /* of the store, shared by all threads */
+    struct rungs *rungs;       /* the same */
+    struct sts_agent *sts;
     uint64_t seed;            /* for the shuffle of equal MX hosts; changes with each use */
     mono_ms ip6_broken_until; /* C-MX-10: no IPv6 first before that */
     struct upstream

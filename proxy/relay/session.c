@@ -139,6 +139,7 @@ static void begin_transaction(struct session *s, const struct inbound_what *what
         .xforward = inbound_xforward(s->in),
         .esmtp = inbound_esmtp(s->in),
         .profile = s->listener->client_profile,
+        .observe = s->listener->observe,
         .sender = &what->mailbox,
         .params = &what->params,
     };
@@ -384,6 +385,7 @@ struct session *session_new(const struct session_params *p, const struct session
     else
         name = mem_strdup(set->helo_name);
     ip.helo_name = name;
+    ip.requiretls = p->listener->requiretls;
     s->in = inbound_new(&ip);
     free(name);
     s->stream = stream_adopt(p->services->loop, p->fd, &p->peer, &sp, &stream_events, s);

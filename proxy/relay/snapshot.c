@@ -118,6 +118,8 @@ struct snapshot *snapshot_new(struct settings *settings, const struct addr *own,
         .level = settings->tls.level,
         .literal_level = settings->tls.literal_level,
         .min_version = settings->tls.min_version,
+        .observe = settings->tls.observe,
+        .half_dane = settings->tls.half_dane,
         .overrides = settings->destinations,
         .override_count = settings->destination_count,
     };
@@ -196,6 +198,18 @@ const struct addr *snapshot_local(const struct snapshot *s, size_t *count)
 {
     *count = s->local_count;
     return s->local;
+}
+
+struct addr_filter snapshot_addr_filter(const struct snapshot *s, uint16_t port)
+{
+    return (struct addr_filter){
+        .allow_private = s->settings->resolver.allow_private_mx,
+        .own = s->own,
+        .own_count = s->own_count,
+        .local = s->local,
+        .local_count = s->local_count,
+        .mx_port = port,
+    };
 }
 
 bool snapshot_trust_changed(const struct snapshot *s)

@@ -15,6 +15,7 @@
 #include "certs/trust.h"
 #include "config/settings.h"
 #include "proxy/net/tls.h"
+#include "proxy/policy/mxset.h"
 
 struct snapshot;
 
@@ -39,6 +40,8 @@ struct trust_store *snapshot_trust(const struct snapshot *s, const struct overri
 const struct addr *snapshot_own(const struct snapshot *s, size_t *count);
 /* The addresses of this host, for listeners on 0.0.0.0 or "::"; none where no listener is so. */
 const struct addr *snapshot_local(const struct snapshot *s, size_t *count);
+/* Which addresses a connection to `port` of a foreign host may go to (C-MX-06). */
+struct addr_filter snapshot_addr_filter(const struct snapshot *s, uint16_t port);
 /* One of the files behind the trust stores has changed. */
 bool snapshot_trust_changed(const struct snapshot *s);
 

@@ -17,7 +17,7 @@ struct recipient {
     char *path;
     char domain[DOMAIN_MAX + 3];
     bool answered, accepted, ours; /* ours: answered here, no leg */
-    enum reason reason;
+    enum reason reason, would_defer;
     struct reply reply; /* cut: for the record only */
     char mx[256], address[ADDR_TEXT_MAX], tls[16], demand[16];
     mono_ms asked, decided;
@@ -53,6 +53,7 @@ static void keep_answer(struct transaction *t, struct recipient *r, const struct
         kept.text.n = REPLY_KEPT_MAX;
     reply_copy(&r->reply, &kept); /* no more memory than that: there may be a thousand of them */
     r->reason = a->reason;
+    r->would_defer = a->would_defer;
     r->decided = loop_now(t->services->loop);
     (void)snprintf(r->mx, sizeof(r->mx), "%s", a->mx);
     (void)snprintf(r->address, sizeof(r->address), "%s", a->address);
@@ -163,7 +164,7 @@ static void refuse_here(struct transaction *t, struct recipient *r, enum reason 
                         const char *detail)
 {
     struct reply reply;
-    struct leg_answer a = {&reply, why, "", "", "", ""};
+    struct leg_answer a = {&reply, why, "", "", "", "", REASON_OK};
 
     reply_init(&reply);
     reason_reply(why, slice_str(r->domain), detail[0] != '\0' ? slice_str(detail) : SLICE_NONE,
@@ -202,6 +203,7 @@ struct transaction *transaction_new(const struct transaction_params *p,
         memcpy(e->sender_domain, p->sender->domain.p, n);
     e->params = *p->params;
     e->esmtp = p->esmtp;
+    e->observe = p->observe;
     e->log_addresses = snapshot_settings(p->snapshot)->log.addresses;
     header_scan_start(&t->header);
     return t;
@@ -264,7 +266,7 @@ static void tell_refused(void *owner)
 {
     struct transaction *t = OBJ_CAST(transaction, TRANSACTION_MAGIC, owner);
     struct reply reply;
-    struct leg_answer a = {&reply, t->refused_why, "", "", "", ""};
+    struct leg_answer a = {&reply, t->refused_why, "", "", "", "", REASON_OK};
 
     if (t->freed)
         return;
@@ -300,6 +302,7 @@ bool transaction_awaits_final(const struct transaction *t)
 
 static void log_results(struct transaction *t, enum reason why)
 {
+    t->envelope.tls_required_no = t->header.tls_required_no;
     for (size_t i = 0; i < t->count; i++) {
         struct recipient *r = &t->recipients[i];
         bool undecided = !r->answered || (r->accepted && !t->ended);
@@ -312,6 +315,7 @@ static void log_results(struct transaction *t, enum reason why)
                       : why == REASON_MAYBE_DELIVERED ? RESULT_MAYBE_DELIVERED
                                                       : RESULT_ABORTED,
             .reason = undecided ? why : r->reason,
+            .would_defer = r->would_defer,
             .reply = undecided ? NULL : &r->reply,
             .mx = r->mx,
             .address = r->address,

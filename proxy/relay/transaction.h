@@ -34,6 +34,7 @@ struct transaction_params {
     const struct xforward *xforward;
     bool esmtp;
     enum client_profile profile;
+    enum observe observe; /* of the listener */
     const struct mailbox *sender;
     const struct mail_params *params;
 };

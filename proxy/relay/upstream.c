@@ -199,11 +199,15 @@ struct upstream *upstream_open(const struct upstream_params *p, const struct ups
     u->attempt.host = u->host;
     u->attempt.addr = p->target->addr;
     u->attempt.tls = &u->tls;
-    u->attempt.downgraded = p->plaintext;
+    u->attempt.rung = u->rung = p->rung;
+    u->attempt.retest = p->retest;
+    u->attempt.downgraded = p->rung == RUNG_CLEAR;
+    u->attempt.why_clear = p->why_clear;
+    u->lower_left = p->lower_left;
     (void)snprintf(u->attempt.leg_id, sizeof(u->attempt.leg_id), "%s", p->leg_id);
     (void)snprintf(u->attempt.id, sizeof(u->attempt.id), "%s-%u", p->leg_id, p->number);
     u->out = outbound_new(&(struct outbound_params){
-        .helo_name = set->helo_name, .demand = &u->demand, .plaintext = p->plaintext});
+        .helo_name = set->helo_name, .demand = &u->demand, .plaintext = p->rung == RUNG_CLEAR});
     u->stream =
         stream_connect(p->services->loop, &p->target->addr, &sp, &upstream_stream_events, u);
     wait = set->timeouts.connect;

@@ -28,8 +28,12 @@ struct upstream_params { /* read during upstream_open(); what it points to is le
     const struct mx_target *target;
     const struct envelope *envelope; /* must outlive the upstream */
     const char *leg_id;
-    unsigned number;  /* of the attempt, for its id */
-    bool plaintext;   /* the try in clear after a failed handshake */
+    unsigned number;    /* of the attempt, for its id */
+    enum tls_rung rung; /* RUNG_CLEAR: the try in clear */
+    bool retest;        /* one rung higher than is known to work */
+    bool lower_left;    /* a lower rung is there: no long patience with the handshake */
+    enum reason
+        why_clear;    /* with RUNG_CLEAR: what the handshake failed with; OK: it was remembered */
     mono_ms deadline; /* the recipient's budget ends then */
 };
 

@@ -26,6 +26,8 @@ struct upstream {
     mono_ms deadline, opened, connected, phase_since, mail_sent, data_sent, end_sent;
     enum outbound_patience armed;
     struct demand demand; /* a copy: the machine outlives the destination while it says QUIT */
+    enum tls_rung rung;
+    bool lower_left;
     size_t write_high;
     int64_t written, sent_when_armed;
     bool pumping;

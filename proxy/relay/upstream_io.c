@@ -31,8 +31,10 @@ static int64_t patience_ms(const struct upstream *u, enum outbound_patience p)
         return set->timeouts.ehlo;
     case PATIENCE_STARTTLS:
         return set->timeouts.starttls;
-    case PATIENCE_HANDSHAKE:
-        return set->timeouts.handshake;
+    case PATIENCE_HANDSHAKE: /* C-TLS-06: a stall is a failure, and the lower rungs want their time */
+        return u->lower_left && set->timeouts.rung < set->timeouts.handshake
+                   ? set->timeouts.rung
+                   : set->timeouts.handshake;
     case PATIENCE_DATA:
         return set->timeouts.data;
     case PATIENCE_BLOCK:
@@ -88,24 +90,47 @@ void upstream_arm(struct upstream *u, bool fresh)
 
 /* ---- the handshake ---- */
 
+/* The name that the MX is called by: under DANE the one that its TLSA records stand at (C-TLS-07,
+ * C-DANE-03); an address has none. */
+static const char *sni_of(const struct upstream *u)
+{
+    struct addr ignored;
+
+    if (u->dest->is_literal || addr_parse(slice_str(u->host->name), &ignored))
+        return NULL;
+    return u->host->dane.state == DANE_USABLE ? u->host->dane.base : u->host->name;
+}
+
+/* RFC 7672 3.2.2: what a certificate below a DANE-TA anchor may name. */
+static size_t dane_names(const struct upstream *u, struct slice *out)
+{
+    size_t n = 0;
+
+    out[n++] = slice_str(u->host->dane.base);
+    if (strcmp(u->host->dane.base, u->host->name) != 0)
+        out[n++] = slice_str(u->host->name);
+    if (u->host->mx_secure && !u->dest->is_route)
+        out[n++] = slice_str(u->dest->domain);
+    return n;
+}
+
 void upstream_start_tls(struct upstream *u)
 {
     const struct demand *d = &u->host->demand;
-    struct slice names[REFERENCE_NAMES_MAX];
+    struct slice names[REFERENCE_NAMES_MAX], tlsa_names[3];
     struct buf scratch;
     struct tls_request req = {
-        .sni = u->dest->is_literal ? NULL : u->host->name,
+        .sni = sni_of(u),
         .min_version = d->min_version,
         .trust = snapshot_trust(u->snapshot, d->override),
         .names = names,
-        .host = slice_str(u->host->name),
         .needs = d->needs,
+        .rung = u->rung,
         .min_rsa_bits = settings_of(u)->tls.min_rsa_bits,
     };
-    struct addr ignored;
 
-    if (addr_parse(slice_str(u->host->name), &ignored))
-        req.sni = NULL; /* C-TLS-07: a route to an address has no name to send */
+    if (req.sni != NULL)
+        req.host = slice_str(u->host->name); /* an address is no name (C-CERT-01) */
     buf_init(&scratch, 16384);
     req.name_count = demand_names(d, slice_str(u->host->name), slice_str(u->dest->nexthop),
                                   &scratch, names, REFERENCE_NAMES_MAX);
@@ -117,6 +142,12 @@ void upstream_start_tls(struct upstream *u)
     if (d->override != NULL) {
         req.fingerprints = d->override->fingerprints;
         req.fingerprint_count = d->override->fingerprint_count;
+    }
+    if (u->host->dane.state == DANE_USABLE) { /* also where it is only observed */
+        req.tlsa = u->host->dane.records;
+        req.tlsa_count = u->host->dane.record_count;
+        req.dane_names = tlsa_names;
+        req.dane_name_count = dane_names(u, tlsa_names);
     }
     u->attempt.handshake = true;
     stream_start_tls(u->stream, snapshot_tls(u->snapshot), &req);

@@ -13,6 +13,7 @@
 #include "proxy/net/acceptor.h"
 #include "proxy/net/stream.h"
 #include "proxy/relay/session.h"
+#include "proxy/relay/sts.h"
 #include "proxy/relay/upstream.h"
 
 #define WORKER_MAGIC 0x776f726bu
@@ -276,6 +277,12 @@ static void set_gates(struct worker *w, struct snapshot *s, const int *fds)
     w->gate_count = set->listener_count;
 }
 
+/* Is DANE possible at all (C-DANE-01)? */
+static bool validating(const struct worker *w, const struct snapshot *s)
+{
+    return w->validate && snapshot_settings(s)->resolver.trust_anchor[0] != '\0';
+}
+
 /* ---- the thread ---- */
 
 static void *worker_main(void *arg)
@@ -286,6 +293,7 @@ static void *worker_main(void *arg)
     close_gates(w);
     session_list_cut(&w->sessions);
     upstream_cut_leaving(&w->services);
+    sts_agent_free(&w->services.sts);
     timer_free(&w->grace);
     timer_free(&w->resume);
     resolver_share_drop(&w->services.resolver);
@@ -319,6 +327,9 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     w->index = p->index;
     atomic_init(&w->grace_ms, 0);
     w->validate = p->validate;
+    w->services.validating = validating(w, p->snapshot);
+    w->services.policies = store_policies(p->shared->store);
+    w->services.rungs = store_rungs(p->shared->store);
     w->snapshot = snapshot_hold(p->snapshot);
     w->services.log = p->shared->log;
     w->services.seed = (uint64_t)loop_wall() * 1000003u + p->index;
@@ -330,6 +341,7 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
         return NULL;
     }
     set_gates(w, w->snapshot, p->listen_fds);
+    w->services.sts = sts_agent_new(&w->services, p->fetches);
     w->grace = timer_new(w->services.loop, grace_over, w);
     w->resume = timer_new(w->services.loop, resume, w);
     w->services.resolver =
@@ -357,6 +369,7 @@ static void renew_resolver(struct worker *w)
     if (fresh != NULL) {
         resolver_share_drop(&w->services.resolver);
         w->services.resolver = fresh;
+        w->services.validating = validating(w, w->snapshot);
     } else {
         /* main made one with the same settings a moment ago; keep what works and say so. */
         struct record *r = record_new("warning", RECORD_ERROR, loop_wall());

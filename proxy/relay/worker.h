@@ -15,12 +15,14 @@
 
 #include "proxy/relay/snapshot.h"
 #include "proxy/store/log.h"
+#include "proxy/store/store.h"
 
 struct worker;
 
 /* What all workers share. */
 struct worker_shared {
     struct log *log;
+    struct store *store;
     atomic_uint sessions;       /* of all workers: limits.sessions is one number */
     atomic_uint admitted;       /* those of them that have a place within it */
     void (*ended)(void *owner); /* a worker's thread ends; called by that thread */
@@ -33,6 +35,7 @@ struct worker_params {
     struct snapshot *snapshot; /* a hold is taken */
     const int *listen_fds;     /* one per listener of the snapshot; taken over */
     bool validate;             /* DNS answers, where a trust anchor is set */
+    unsigned fetches;          /* its share of mta_sts.fetches */
 };
 
 /* NULL with one line in *error; the sockets are closed then. */

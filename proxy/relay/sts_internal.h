@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by sts.c (the look-ups) and sts_log.c (their records). */
+#ifndef TLSMEND_RELAY_STS_INTERNAL_H
+#define TLSMEND_RELAY_STS_INTERNAL_H
+
+#include "proxy/relay/sts.h"
+#include "proxy/relay/sts_fetch.h"
+
+#define STS_WORK_MAGIC 0x7374736bu
+#define STS_BUCKETS 256
+#define STS_RECORD_PATIENCE_MS 5000 /* for the TXT record, while a live policy is at hand */
+#define STS_REFRESH_BATCH 16
+
+struct sts_query { /* one who waits */
+    sts_done_fn *done;
+    void *owner;
+    struct sts_query *next, **link;
+};
+
+struct sts_work { /* one domain that is being looked up */
+    uint32_t magic;
+    struct sts_agent *agent;
+    struct snapshot *snapshot;
+    struct resolver_share *resolver;
+    char domain[DOMAIN_MAX + 3];
+    bool refresh, again;
+    const struct policy_entry *held;
+    enum sts_seen seen;
+    char seen_id[STS_ID_MAX + 1];
+    enum sts_fetched fetched;
+    bool changed, untyped;
+    enum reason trouble;
+    char detail[256];
+    int64_t took_ms; /* of the fetch */
+
+    struct dns_query *txt;
+    struct sts_fetch *fetch;
+    struct timer *patience;
+    bool queued;
+    struct sts_work *behind; /* in agent->queue */
+    struct sts_query *waiters;
+    struct sts_work *next, **link; /* in agent->works */
+};
+
+struct sts_agent {
+    struct services *services;
+    unsigned fetches, fetching;
+    bool ending;
+    struct sts_work *queue; /* for a fetch, in order */
+    struct sts_work *works[STS_BUCKETS];
+};
+
+/* The record "sts" of what was done: a fetch, good or bad, or a look-up that failed. */
+void sts_log(const struct sts_work *w, const struct sts_step_taken *taken);
+
+#endif
