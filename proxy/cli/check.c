@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/settings.h"
+#include "proxy/cli/check_internal.h"
 #include "proxy/cli/cli.h"
 #include "proxy/net/loop.h"
 #include "proxy/relay/snapshot.h"
@@ -69,8 +70,11 @@ static int check(const char *path)
         settings_warnings(s, loop_wall(), &text);
         (void)fprintf(stderr, "%s", buf_cstr(&text));
         buf_reset(&text);
-        if (check_use(s, &text))
+        if (check_use(s, &text)) {
             code = CLI_OK;
+            check_lasting(s, &text);
+            check_dane(s, &text);
+        }
         (void)fflush(stdout);
         (void)fprintf(stderr, "%s", buf_cstr(&text));
     }
