@@ -14,11 +14,16 @@
 
 #define CHECK(x) ((x) ? (void)0 : abort())
 
+static bool is_white(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static struct slice trimmed(struct slice s)
 {
-    while (s.n > 0 && memchr(" \t\r\n", s.p[0], 4) != NULL)
+    while (s.n > 0 && is_white(s.p[0]))
         s = slice_from(s, 1);
-    while (s.n > 0 && memchr(" \t\r\n", s.p[s.n - 1], 4) != NULL)
+    while (s.n > 0 && is_white(s.p[s.n - 1]))
         s.n--;
     return s;
 }
