@@ -116,6 +116,7 @@ static void on_address(struct tlsa_plan *p, const struct tlsa_answer *a)
 static void on_cname(struct tlsa_plan *p, const struct tlsa_answer *a)
 {
     char target[DOMAIN_MAX + 1];
+    bool named;
 
     if (a->status == TLSA_ANSWER_FAILED) {
         end(p, DANE_FAILED, "the CNAME could not be looked up:", p->ask);
@@ -129,14 +130,13 @@ static void on_cname(struct tlsa_plan *p, const struct tlsa_answer *a)
         return;
     }
     p->cnames++;
-    if (!domain_normalise(slice_str(a->canonical), target))
-        ask_original(p);
-    else if (strcmp(target, p->expanded) == 0)
+    named = domain_normalise(slice_str(a->canonical), target);
+    if (named && strcmp(target, p->expanded) == 0)
         ask_expanded(p);
-    else if (p->cnames == TLSA_CNAMES_MAX)
-        ask_original(p);
-    else
+    else if (named && p->cnames < TLSA_CNAMES_MAX)
         ask_cname(p, target);
+    else
+        ask_original(p);
 }
 
 /* The records outlive the answer: one block holds the data of all. */

@@ -5,8 +5,8 @@
  *
  * DESCRIPTION
  *      Certificates have letters (make_letter() says which), records are written "311l": usage,
- *      selector, matching type, and the certificate that they are about.  A case owns what is made for it;
- *      dane_end() frees it.
+ *      selector, matching type, and the certificate that they are about.  A case owns what is made
+ *      for it; dane_end() frees it.
  */
 #ifndef TLSMEND_TESTS_DANE_CASE_H
 #define TLSMEND_TESTS_DANE_CASE_H
@@ -164,6 +164,7 @@ static inline struct slice dane_rdata(unsigned usage, unsigned selector, unsigne
     size_t n = matching == 0 ? what.n : matching == 1 ? 32 : 64;
     char *p = mem_zalloc(n + 3);
 
+    assert_non_null(what.p);
     p[0] = (char)usage;
     p[1] = (char)selector;
     p[2] = (char)matching;

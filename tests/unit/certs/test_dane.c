@@ -205,7 +205,7 @@ static void details(void **state)
     }
 }
 
-/* RFC 7671 5.2.3: the key alone, whatever the child says about who has it; but our own rules hold. */
+/* RFC 7671 5.2.3: the key alone, whatever the child says about who has it; our own rules hold. */
 static void c_dane_05_bare_keys(void **state)
 {
     static const struct {

@@ -20,15 +20,15 @@ static size_t parse(const char *text, char *out)
     size_t n = 0;
 
     while (*text != '\0') {
-        unsigned byte = 0;
-        unsigned long times = 1;
-        char *after;
+        char pair[3] = {text[0], text[1], '\0'}, *after;
+        unsigned long times = 1, byte;
 
         if (*text == ' ') {
             text++;
             continue;
         }
-        assert_int_equal(sscanf(text, "%2x", &byte), 1);
+        byte = strtoul(pair, &after, 16);
+        assert_ptr_equal(after, pair + 2);
         text += 2;
         if (*text == '*') {
             times = strtoul(text + 1, &after, 10);
