@@ -49,10 +49,21 @@ static int complain_of(struct https_response *r, const char *what, struct slice 
 
 /* ---- header lines ---- */
 
+/* The library lets one stand at the begin of a value. */
+static bool has_control_byte(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (((unsigned char)s.p[i] < 0x20 && s.p[i] != '\t') || s.p[i] == 0x7f)
+            return true;
+    return false;
+}
+
 static int take_content_type(struct https_response *r, struct slice value)
 {
     struct slice kept = slice_first(value, sizeof(r->content_type) - 1);
 
+    if (has_control_byte(value))
+        return complain_of(r, "a control byte in the Content-Type", value);
     if (r->has_content_type && !slice_eq(slice_str(r->content_type), kept))
         return complain_of(r, "a second Content-Type", value);
     r->has_content_type = true;

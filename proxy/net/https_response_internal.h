@@ -24,7 +24,7 @@
 enum response_status { RESPONSE_MORE, RESPONSE_DONE, RESPONSE_BAD, RESPONSE_TOO_LARGE };
 
 struct https_response {
-    int code; /* status; 0 before it is known */
+    int code; /* status; 0 as long as it is not known */
     bool has_content_type;
     char content_type[HTTPS_CONTENT_TYPE_MAX]; /* as sent, no control byte but HT; cut */
     struct buf body;

@@ -119,6 +119,8 @@ static const struct answer_case cases[] = {
      NULL, "", "no status"},
     {"NUL in a value", T(HEAD "Content-Type: text/plain\0; x\r\nContent-Length: 0\r\n\r\n"), false,
      RESPONSE_BAD, 200, NULL, "", "invalid character"},
+    {"NUL at the begin of a value", T(HEAD "Content-Type: \0text/plain\r\nX: y\r\n\r\n"), false,
+     RESPONSE_BAD, 200, NULL, "", "a control byte in the Content-Type \"\\x00text/plain\""},
     {"a request", T("GET / HTTP/1.1\r\n\r\n"), false, RESPONSE_BAD, 0, NULL, "", ""},
 };
 
