@@ -75,8 +75,14 @@ void dane_text(const struct domain_report *r, struct buf *out)
 
 void dane_json(const struct domain_report *r, struct buf *out)
 {
+    const struct policy_entry *policy = destination_policy(r->dest);
     json_t *o = report_json_new(r);
 
+    if (policy != NULL) {
+        report_json_str(o, "policy_domain", r->dest->policy_domain);
+        report_json_str(o, "sts_id", policy->held.id);
+        report_json_str(o, "sts_mode", sts_mode_name(policy->held.mode));
+    }
     report_json_bool(o, "half_dane", r->settings->tls.half_dane);
     report_json_end(r, o, out);
 }

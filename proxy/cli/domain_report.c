@@ -16,7 +16,8 @@
 #define REPORT_MAX ((size_t)16 << 20)
 
 struct words {
-    const char *path, *domain;
+    const char *path;
+    char domain[DOMAIN_MAX + 1];
     bool json;
 };
 
@@ -134,10 +135,29 @@ static int ask(struct settings *set, const char *domain, report_fn *print)
 
 /* ---- the command line ---- */
 
+static bool take_domain(const char *command, const char *word, char out[DOMAIN_MAX + 1])
+{
+    struct buf error;
+    bool good;
+
+    if (word == NULL) {
+        (void)fprintf(stderr, "tlsmend %s: which domain? see tlsmend %s --help\n", command,
+                      command);
+        return false;
+    }
+    buf_init(&error, ERRORS_MAX);
+    good = report_domain(word, out, &error);
+    if (!good)
+        (void)fprintf(stderr, "tlsmend %s: %s\n", command, buf_cstr(&error));
+    buf_clear(&error);
+    return good;
+}
+
 /* What is neither the domain nor --json is for cli_config_path(). */
 static bool read_words(int argc, char **argv, struct words *w)
 {
     char **rest = mem_array((size_t)argc + 1, sizeof(*rest));
+    const char *domain = NULL;
     int count = 0;
     bool good = true;
 
@@ -149,44 +169,35 @@ static bool read_words(int argc, char **argv, struct words *w)
             rest[count++] = argv[i];
             if (strcmp(argv[i], "-c") == 0 && i + 1 < argc)
                 rest[count++] = argv[++i];
-        } else if (w->domain == NULL) {
-            w->domain = argv[i];
+        } else if (domain == NULL) {
+            domain = argv[i];
         } else {
             (void)fprintf(stderr, "tlsmend %s: one domain at a time: \"%s\" is the second\n",
                           argv[0], argv[i]);
             good = false;
         }
     }
-    if (good && w->domain == NULL) {
-        (void)fprintf(stderr, "tlsmend %s: which domain? see tlsmend %s --help\n", argv[0],
-                      argv[0]);
-        good = false;
-    }
-    good = good && cli_config_path(count, rest, &w->path);
+    good =
+        good && take_domain(argv[0], domain, w->domain) && cli_config_path(count, rest, &w->path);
     free((void *)rest);
     return good;
 }
 
 int report_command(int argc, char **argv, report_fn *text, report_fn *json)
 {
-    struct words w = {NULL, NULL, false};
-    char domain[DOMAIN_MAX + 1];
+    struct words w = {.path = NULL};
     struct settings *set;
     struct buf errors;
-    int code = CLI_USAGE;
+    int code;
 
     if (!read_words(argc, argv, &w))
         return CLI_USAGE;
+    (void)signal(SIGPIPE, SIG_IGN); /* a policy host that hangs up */
     buf_init(&errors, ERRORS_MAX);
-    if (report_domain(w.domain, domain, &errors)) {
-        (void)signal(SIGPIPE, SIG_IGN); /* a policy host that hangs up */
-        set = settings_load(w.path, &errors);
-        code = set != NULL ? ask(set, domain, w.json ? json : text) : CLI_CONFIG;
-        (void)fputs(buf_cstr(&errors), stderr);
-        settings_drop(&set);
-    } else {
-        (void)fprintf(stderr, "tlsmend %s: %s\n", argv[0], buf_cstr(&errors));
-    }
+    set = settings_load(w.path, &errors);
+    (void)fputs(buf_cstr(&errors), stderr);
     buf_clear(&errors);
+    code = set != NULL ? ask(set, w.domain, w.json ? json : text) : CLI_CONFIG;
+    settings_drop(&set);
     return code;
 }
