@@ -16,6 +16,7 @@
 #include <openssl/x509.h>
 
 #include "certs/dane.h"
+#include "proxy/base/invariant.h"
 #include "proxy/base/mem.h"
 #include "tests/unit/certs/judge_case.h"
 
@@ -164,7 +165,7 @@ static inline struct slice dane_rdata(unsigned usage, unsigned selector, unsigne
     size_t n = matching == 0 ? what.n : matching == 1 ? 32 : 64;
     char *p = mem_zalloc(n + 3);
 
-    assert_non_null(what.p);
+    INVARIANT(what.p != NULL);
     p[0] = (char)usage;
     p[1] = (char)selector;
     p[2] = (char)matching;
