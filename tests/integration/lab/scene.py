@@ -113,9 +113,10 @@ class Scene:
         mx.host = host
         return mx
 
-    def tlsmend(self, **settings):
-        """A running daemon; settings are merged over the lab's defaults (see lab/tlsmend.py)."""
-        return self.add("tlsmend", Tlsmend(self.lab, self.lab.new_directory("tlsmend"), settings))
+    def tlsmend(self, *, clock=None, **settings):
+        """A running daemon; settings are merged over the lab's defaults (see lab/tlsmend.py).
+        clock: "wall" or "both" for one that can be turned (lab/clock.py)."""
+        return self.add("tlsmend", Tlsmend(self.lab, self.lab.new_directory("tlsmend"), settings, clock=clock))
 
     def client(self, tlsmend, **options):
         """A raw SMTP client to it, greeted."""

@@ -8,7 +8,9 @@ import json
 import os
 import pathlib
 import signal
+import sqlite3
 
+from .clock import Clock
 from .process import Process, wait_for, wait_for_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -58,9 +60,11 @@ def merged(base, more):
 class Tlsmend:
     """One running daemon in the client namespace."""
 
-    def __init__(self, lab, directory, settings=None, *, start=True):
+    def __init__(self, lab, directory, settings=None, *, start=True, clock=None):
         self._lab, self.directory = lab, directory
         directory.mkdir()
+        self.clock = clock and Clock(directory, clock)   # "wall" or "both": it can be turned
+        self.store_path = directory / "tlsmend.db"
         self.config_path, self.log_path = directory / "tlsmend.conf", directory / "records.json"
         self.settings = merged(self._defaults(), settings or {})
         self._process = None
@@ -77,6 +81,7 @@ class Tlsmend:
             "tls": {"level": "verify", "trust_store": self._lab.pki.trust_store},
             "resolver": {"stubs": [{"zone": ".", "address": self._lab.dns.address}],
                          "trust_anchor": self._lab.dns.trust_anchor},
+            "store": {"path": self.store_path},
             "log": {"format": "json", "sinks": [{"kind": "file", "path": self.log_path}]},
         }
 
@@ -93,8 +98,12 @@ class Tlsmend:
         self.config_path.write_text(config_text(self.settings), encoding="utf-8")
 
     def start(self):
+        env = dict(_SANITIZERS)
+        if self.clock:
+            env |= self.clock.environment()
+            env["ASAN_OPTIONS"] += ":verify_asan_link_order=0"
         self._process = Process("tlsmend", [str(program()), "run", "-c", str(self.config_path)],
-                                self.directory / "stderr.log", ns=self._lab.net.client, env=_SANITIZERS)
+                                self.directory / "stderr.log", ns=self._lab.net.client, env=env)
         try:
             wait_for_port(self._lab.net.client, *self.listener, self._process)
         except AssertionError:
@@ -121,7 +130,7 @@ class Tlsmend:
             return
         ended_before = not self._process.running()
         code = self._process.stop(timeout)
-        self._process = None
+        self._ended()
         if code != expect:
             how = "had ended before" if ended_before else "ended"
             raise AssertionError(f"tlsmend {how} with exit code {code} instead of {expect}:\n{self.tail()}")
@@ -129,13 +138,36 @@ class Tlsmend:
     def wait_end(self, within):
         """It ends by itself in this time, with exit code 0."""
         code = self._process.wait(within)
-        self._process = None
+        self._ended()
         assert code == 0, f"tlsmend ended with exit code {code}:\n{self.tail()}"
 
     def kill(self):
         """kill -9 and wait."""
         self._process.stop(number=signal.SIGKILL)
+        self._ended()
+
+    def _ended(self):
+        if self.clock:
+            self.clock.clean(self.pid)
         self._process = None
+
+    def crash(self):
+        """kill -9, and started again on the same store; the records go on in the same file."""
+        self.kill()
+        return self.start()
+
+    def restart(self):
+        """SIGTERM, and started again on the same store."""
+        self.stop()
+        return self.start()
+
+    def sql(self, query, *values):
+        """Rows of the store, read beside a running daemon."""
+        connection = sqlite3.connect(f"file:{self.store_path}?mode=ro", uri=True, timeout=5)
+        try:
+            return connection.execute(query, values).fetchall()
+        finally:
+            connection.close()
 
     def rss(self):
         """Resident memory in bytes."""
