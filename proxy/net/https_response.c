@@ -5,8 +5,10 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "proxy/base/mem.h"
 #include "proxy/net/escape_internal.h"
 
 #define NAME_MAX_KEPT 64 /* longer names are none that we know */
@@ -20,18 +22,20 @@ static int complain(struct https_response *r, enum response_status status, const
 
 static int complain(struct https_response *r, enum response_status status, const char *format, ...)
 {
+    char code[32] = "";
     va_list args;
-    size_t n;
+    char *text;
 
     if (r->status != RESPONSE_MORE)
         return STOP;
     r->status = status;
     va_start(args, format);
-    (void)vsnprintf(r->detail, sizeof(r->detail), format, args);
+    text = mem_vformat(format, args);
     va_end(args);
-    n = strlen(r->detail);
     if (r->code != 0)
-        (void)snprintf(r->detail + n, sizeof(r->detail) - n, " (status %d)", r->code);
+        (void)snprintf(code, sizeof(code), " (status %d)", r->code);
+    (void)snprintf(r->detail, sizeof(r->detail), "%s%s", text, code);
+    free(text);
     return STOP;
 }
 

@@ -147,13 +147,14 @@ static void answers(void **state)
 /* A header without end is left before it is read to the end. */
 static void header_flood(void **state)
 {
+    const struct slice begin = SLICE("HTTP/1.1 200 OK\r\nX: ");
     static char flood[600 * 1024];
     struct server s = {.answer = flood, .end = SERVE_LINGER, .piece = 16000};
     struct fetch f;
 
     (void)state;
     memset(flood, 'x', sizeof(flood) - 1);
-    memcpy(flood, "HTTP/1.1 200 OK\r\nX: ", 20);
+    memcpy(flood, begin.p, begin.n);
     fetch_init(&f);
     fetch_from(&f, &s);
     fetch_run(&f);

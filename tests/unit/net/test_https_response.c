@@ -211,6 +211,7 @@ static void header_flood(void **state)
 /* The largest header and body that are allowed, and a byte more of each. */
 static void limits_to_the_byte(void **state)
 {
+    const struct slice begin = SLICE(HEAD "X: "), end = SLICE("\r\n\r\n");
     static char big[HTTPS_HEADER_MAX + 200];
 
     (void)state;
@@ -222,9 +223,9 @@ static void limits_to_the_byte(void **state)
             size_t head;
 
             memset(big, 'x', sizeof(big));
-            memcpy(big, HEAD "X: ", sizeof(HEAD "X: ") - 1);
+            memcpy(big, begin.p, begin.n);
             head = HTTPS_HEADER_MAX + more;
-            memcpy(big + head - 4, "\r\n\r\n", 4);
+            memcpy(big + head - end.n, end.p, end.n);
             https_response_init(&r, BODY_MAX);
             (void)https_response_feed(&r, slice_of(big, head + body));
             if (https_response_end(&r) != want)
