@@ -95,3 +95,15 @@ def test_dns_questions_are_counted(scene):
     asked = capture.queries(name, "TLSA")
     assert [(q.tcp, q.server) for q in asked] == [(False, scene.dns.address)] * 2 + [(True, scene.dns.address6)]
     assert len(capture.queries(name)) == 4 and not capture.queries("_25._tcp.other.example")
+
+
+def test_what_tlsmend_asks_and_sends_is_seen(scene):
+    domain = scene.domain()
+    mx = scene.hostile(domain)
+    tlsmend, capture = scene.tlsmend(), scene.capture()
+    with scene.client(tlsmend) as c:
+        c.ehlo()
+        assert c.deliver("a@client.lab.example", domain.address(), smtpc.message(body=BODY)).code == 250
+    assert_no_clear_envelope(capture, domain.address(), BODY, addresses=mx.addresses)
+    assert [q.server for q in capture.queries(domain.name, "MX")] in ([scene.dns.address], [scene.dns.address6])
+    assert capture.queries(mx.host, "A") and not capture.queries(domain.name, "A")

@@ -9,6 +9,7 @@ import pytest
 
 from lab.hostile import CLOSE, RESET
 from lab.https import drip, http_answer, http_chunked, http_head
+from lab.netns import PRIVATE_IP4, PRIVATE_IP6
 from lab.nginx import ADDRESSES
 from lab.process import Timeout
 
@@ -143,9 +144,11 @@ def test_scripted_host_serves_the_policy(scene):
     assert sts.server.connections[0] <= first.time and sts.server.hellos[0].sni == sts.host
 
 
-def test_scripted_host_on_loopback(scene):
-    sts = scene.domain().sts(mx=["mx.example"], ns=scene.net.client, addresses=["127.0.0.1"])
-    assert curl(scene, sts.host)[0] == 0
+def test_scripted_host_at_addresses_that_tlsmend_must_not_ask(scene):
+    loopback = scene.domain().sts(mx=["mx.example"], ns=scene.net.client, addresses=["127.0.0.1"])
+    private = scene.domain().sts(mx=["mx.example"], addresses=[PRIVATE_IP4, PRIVATE_IP6])
+    assert curl(scene, loopback.host)[0] == curl(scene, private.host)[0] == 0
+    assert curl(scene, private.host, address=f"[{PRIVATE_IP6}]")[0] == 0
 
 
 @pytest.mark.parametrize("replies, code", [

@@ -11,6 +11,9 @@ MX's address has to be (C-MX-06), and they belong to nobody.
     203.0.113.1..239       MX hosts              2001:db8:1::/64   the same, IPv6
     203.0.113.240..247     unrouted: "no route"  2001:db8:bad::/48
     203.0.113.250          the DNS server        2001:db8:1::53
+    203.0.113.248, .249    unbound, the scripted DNS server      ::55, ::54
+    203.0.113.251..254     nginx                 2001:db8:1::443 to ::446
+    10.99.7.0/24           private, and reachable    fd00:99::/64
     198.51.100.0/24        black hole: packets vanish without an answer; 2001:db8:dead::/48
     192.0.2.1, 192.0.2.2   the wire (internet, client)
 """
@@ -31,6 +34,7 @@ _PREFIX = "tlsmend-lab"
 
 DNS_IP4, DNS_IP6 = "203.0.113.250", "2001:db8:1::53"
 CLIENT_IP4, CLIENT_IP6 = "192.0.2.2", "2001:db8:ffff::2"
+PRIVATE_IP4, PRIVATE_IP6 = "10.99.7.1", "fd00:99::1"
 BLACK_HOLE_IP4, BLACK_HOLE_IP6 = "198.51.100.1", "2001:db8:dead::1"
 UNREACHABLE_IP4, UNREACHABLE_IP6 = "203.0.113.241", "2001:db8:bad::1"
 
@@ -143,6 +147,8 @@ class Network:
                                   ("-4", "unreachable", "203.0.113.240/29"),
                                   ("-4", "blackhole", "198.51.100.0/24"),
                                   ("-6", "local", "2001:db8:1::/64"),
+                                  ("-4", "local", "10.99.7.0/24"),
+                                  ("-6", "local", "fd00:99::/64"),
                                   ("-6", "unreachable", "2001:db8:bad::/48"),
                                   ("-6", "blackhole", "2001:db8:dead::/48")):
             # An AnyIP route makes a whole network local without an address for each host.
