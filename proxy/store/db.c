@@ -14,12 +14,15 @@
 #define DB_VERSION 1
 #define CHECK_STEPS 1000 /* of SQLite's machine, between two looks at the clock */
 
+/* One tree for each table: an index beside it could contradict it in a damaged file, and then a write
+ * takes the wrong row away. */
 static const char schema[] =
     "CREATE TABLE policies (domain TEXT PRIMARY KEY NOT NULL, id TEXT NOT NULL,"
-    " fetched INTEGER NOT NULL, used INTEGER NOT NULL, body BLOB NOT NULL) STRICT;"
+    " fetched INTEGER NOT NULL, used INTEGER NOT NULL, body BLOB NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
     "CREATE TABLE rungs (address TEXT NOT NULL, port INTEGER NOT NULL, rung TEXT NOT NULL,"
     " learned INTEGER NOT NULL, until INTEGER NOT NULL, times INTEGER NOT NULL,"
-    " PRIMARY KEY (address, port)) STRICT;";
+    " PRIMARY KEY (address, port)) STRICT, WITHOUT ROWID;";
 
 static const char *const statements[DB_STATEMENT_COUNT] = {
     [DB_BEGIN] = "BEGIN IMMEDIATE",
@@ -54,9 +57,8 @@ static bool ask(struct db *db, const char *sql, int64_t *value, struct db_error 
     int rc = sqlite3_prepare_v2(db->sql, sql, -1, &s, NULL);
 
     if (rc == SQLITE_OK) {
-        rc = sqlite3_step(s);
-        *value = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
-        rc = sqlite3_finalize(s);
+        *value = sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+        rc = sqlite3_finalize(s); /* tells what the step met */
     }
     return rc == SQLITE_OK || db_fail(db, rc, e);
 }
@@ -99,9 +101,10 @@ static bool check(struct db *db, struct db_error *e)
     int rc = sqlite3_prepare_v2(db->sql, "PRAGMA quick_check(1)", -1, &s, NULL);
 
     sqlite3_progress_handler(db->sql, CHECK_STEPS, check_in_time, &until);
-    if (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW)
+    if (rc == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
         (void)snprintf(found, sizeof(found), "%s", (const char *)sqlite3_column_text(s, 0));
-    rc = sqlite3_finalize(s);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_finalize(s); /* tells what the step met */
     sqlite3_progress_handler(db->sql, 0, NULL, NULL);
     if (rc != SQLITE_OK && rc != SQLITE_INTERRUPT)
         return db_fail(db, rc, e);
@@ -142,7 +145,10 @@ static bool set_up(struct db *db, struct db_error *e)
     (void)sqlite3_extended_result_codes(db->sql, 1);
     /* A file that somebody tampered with runs nothing. */
     (void)sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    if (!pragma(db, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON", e) ||
+    if (!pragma(db,
+                "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
+                "PRAGMA temp_store = MEMORY",
+                e) ||
         !ours(db, &empty, e))
         return false;
     db->empty = empty;

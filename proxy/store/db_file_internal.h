@@ -29,7 +29,7 @@ struct db {
 };
 
 #define DB_DAMAGED_HINT \
-    "nothing: it is put aside and a new one made; look at the disk if it happens again"
+    "the daemon puts it aside and makes a new one; look at the disk if it happens again"
 
 /* Both fill *e and return false. */
 bool db_error(struct db_error *e, enum db_trouble trouble, const char *detail, const char *hint);

@@ -258,6 +258,11 @@ void policy_entry_drop(const struct policy_entry **e)
     free(f);
 }
 
+static bool domain_ok(const char *domain)
+{
+    return domain[0] != '\0' && strlen(domain) <= POLICY_DOMAIN_MAX;
+}
+
 static void copy_id(char to[STS_ID_MAX + 1], const char *id)
 {
     size_t n = strlen(id);
@@ -275,7 +280,7 @@ bool policies_put(struct policies *p, const char *domain, const char *id, struct
     wall_ms used = now;
     bool there;
 
-    if (strlen(domain) > POLICY_DOMAIN_MAX || (text = policy_text_new(body)) == NULL)
+    if (!domain_ok(domain) || (text = policy_text_new(body)) == NULL)
         return false;
     pthread_mutex_lock(&p->lock);
     s = find_live(p, domain);
@@ -311,7 +316,7 @@ void policies_failed(struct policies *p, const char *domain, const char *id, wal
 {
     struct policy_slot *s;
 
-    if (strlen(domain) > POLICY_DOMAIN_MAX)
+    if (!domain_ok(domain))
         return;
     pthread_mutex_lock(&p->lock);
     s = find_live(p, domain);
@@ -347,7 +352,7 @@ void policies_remove(struct policies *p, const char *domain)
 {
     struct policy_slot *s;
 
-    if (strlen(domain) > POLICY_DOMAIN_MAX)
+    if (!domain_ok(domain))
         return;
     pthread_mutex_lock(&p->lock);
     s = find_live(p, domain);

@@ -111,6 +111,7 @@ static void refused(void **state)
     memset(longest, 'a', sizeof(longest) - 1);
     longest[sizeof(longest) - 1] = '\0';
     assert_false(rig_put(s, longest, NOW));
+    assert_false(rig_put(s, "", NOW));
     policies_failed(store_policies(s), longest, "", NOW);
     policies_remove(store_policies(s), longest);
     assert_null(policies_find(store_policies(s), longest));
