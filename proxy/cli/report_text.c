@@ -155,7 +155,8 @@ static void row_lines(const struct demand *d, struct buf *out)
     if (d->weakened != DEMAND_DEFAULT)
         report_line(out, HOST_INDENT, "OVERRULED", "%s asks for more, override_policy lets it pass",
                     demand_source_name(d->weakened));
-    if ((d->needs | d->would.needs) & NEED_NAME) {
+    if ((d->skip == REASON_OK && (d->needs & NEED_NAME)) ||
+        (d->would.skip == REASON_OK && (d->would.needs & NEED_NAME))) {
         struct buf names;
 
         buf_init(&names, VALUE_MAX);
@@ -166,12 +167,13 @@ static void row_lines(const struct demand *d, struct buf *out)
     }
 }
 
-static void skip_lines(enum reason why, const char *label, const char *words, struct buf *out)
+static void skip_lines(const char *label, enum reason why, enum demand_source source,
+                       const char *words, struct buf *out)
 {
     const struct reason_info *info = reason_info(why);
 
-    report_line(out, HOST_INDENT, label, "%s: %s%s%s", info->token, info->text,
-                words[0] != '\0' ? ": " : "", words);
+    report_line(out, HOST_INDENT, label, "%s (%s): %s%s%s", info->token, demand_source_name(source),
+                info->text, words[0] != '\0' ? ": " : "", words);
     report_line(out, HOST_INDENT, "mend", "%s", info->hint);
 }
 
@@ -179,18 +181,21 @@ static void demand_lines(const struct destination_host *h, struct buf *out)
 {
     const struct demand *d = &h->demand;
 
-    demand_line(out, "demand", d->level, d->source, d->needs);
+    if (d->skip != REASON_OK)
+        skip_lines("SKIPPED", d->skip, d->source, h->why_skipped, out);
+    else
+        demand_line(out, "demand", d->level, d->source, d->needs);
     row_lines(d, out);
     if (d->observed != OBSERVED_NOWHERE) {
-        report_line(out, HOST_INDENT, "ONLY OBSERVED", "observe is set by: %s",
-                    observe_place_name(d->observed));
-        demand_line(out, "would demand", d->would.level, d->would.source, d->would.needs);
-        if (d->would.skip != REASON_OK && d->skip == REASON_OK)
-            skip_lines(d->would.skip, "would skip", h->why_skipped, out);
+        report_line(out, HOST_INDENT, "ONLY OBSERVED", "%s",
+                    d->observed == OBSERVED_DESTINATION ? "by observe in that row of destinations"
+                                                        : "by tls.observe");
+        if (d->would.skip == REASON_OK)
+            demand_line(out, "would demand", d->would.level, d->would.source, d->would.needs);
+        else if (d->skip == REASON_OK)
+            skip_lines("would skip", d->would.skip, d->would.source, h->why_skipped, out);
     }
-    if (d->skip != REASON_OK)
-        skip_lines(d->skip, "SKIPPED", h->why_skipped, out);
-    else if (h->addr_count == 0)
+    if (d->skip == REASON_OK && h->addr_count == 0)
         report_line(out, HOST_INDENT, "NOT USABLE", "%s",
                     h->loops         ? "it is a listener of this tlsmend"
                     : h->refused > 0 ? "it has only addresses that mail must not go to"
@@ -288,7 +293,9 @@ void report_verdict(const struct domain_report *r, struct buf *out)
         forbidden += d->hosts[i].demand.skip != REASON_OK;
         observed += d->hosts[i].demand.observed != OBSERVED_NOWHERE;
     }
-    (void)buf_addf(out, "sent to %s first, ", d->hosts[d->targets[0].host].name);
+    (void)buf_addf(out, "sent to ");
+    add_harmless(out, slice_str(d->hosts[d->targets[0].host].name));
+    (void)buf_addf(out, " first, ");
     add_way(out, &d->hosts[d->targets[0].host].demand);
     if (forbidden > 0)
         (void)buf_addf(out, "; policy forbids %zu of %zu MX hosts", forbidden, d->host_count);

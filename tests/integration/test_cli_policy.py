@@ -69,7 +69,7 @@ def test_c_sts_11_an_mx_that_is_not_listed_is_told_host_by_host(scene, quiet):
     lines, answer = both(scene, quiet, "mta-sts", domain)
     assert "in force a1, mode enforce" in lines and f"mx {listed.host}" in lines
     assert "MTA-STS listed" in lines and "MTA-STS NOT LISTED" in lines
-    assert any(line.startswith("SKIPPED sts-mx-not-listed: ") for line in lines)
+    assert any(line.startswith("SKIPPED sts-mx-not-listed (mta-sts): ") for line in lines)
     assert lines[-1].endswith("; policy forbids 1 of 2 MX hosts")
     policy = answer["policy"]
     assert (policy["sts_id"], policy["sts_mode"], policy["max_age"], policy["live"]) == (
@@ -180,7 +180,8 @@ def test_observe_shows_what_enforcing_would_do(scene, lab):
     assert (host["observe"], host["demand"], host["usable"]) == ("global", "may", True)
     assert (host["would_demand_source"], host["would_defer"]) == ("mta-sts", "sts-mx-not-listed")
     assert host["would_hint"] and "would_needs" in host
-    assert any(line.startswith("would skip sts-mx-not-listed: ") for line in lines)
+    assert any(line.startswith("would skip sts-mx-not-listed (mta-sts): ") for line in lines)
+    assert "ONLY OBSERVED by tls.observe" in lines
     assert lines[-1].endswith("else in CLEAR TEXT; policies are ONLY OBSERVED for 1 of 1")
 
 
@@ -242,7 +243,7 @@ def test_c_dane_02_a_tlsa_look_up_that_fails_is_75(scene, quiet):
     domain.fault("TLSA", "servfail", host=mx.host)
     lines, answer = both(scene, quiet, "dane", domain, code=TEMPFAIL)
     assert answer["hosts"][0]["dane"] == "lookup-failed" and answer["reason"] == "tlsa-lookup-failed"
-    assert any(line.startswith("SKIPPED tlsa-lookup-failed: ") for line in lines)
+    assert any(line.startswith("SKIPPED tlsa-lookup-failed (dane): ") for line in lines)
     assert "would be deferred: 451 4.7.5 " in lines[-1]
 
 
