@@ -4,7 +4,7 @@
  *      log - the sinks of the records, and the thread that writes them
  *
  * DESCRIPTION
- *      log_record() renders and queues; the store thread writes, in batches, so that no disk wait
+ *      log_record() renders and queues; a thread of its own writes, in batches, so that no disk wait
  *      is ever inside a session.  The queue is bounded (LOG_QUEUE_MAX bytes per sink): when a sink
  *      is slower, records are dropped, counted, and the count is written as a "log-dropped" record
  *      as soon as the sink takes lines again; mail goes on (C-OPS-03).  Writing to stderr before

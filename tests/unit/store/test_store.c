@@ -146,7 +146,7 @@ static void rows_of_no_use(void **state)
     assert_int_equal(policies_count(store_policies(s)), 1);
     assert_int_equal(rungs_count(store_rungs(s)), 0);
     rig_close(&s);
-    assert_int_equal(rig_said("\"dropped\":10", "first is of bad1.example"), 1);
+    assert_int_equal(rig_said("\"dropped\":10", "first is of  "), 1);
     assert_string_equal(rig_sql(rig_path, "SELECT count(*) FROM policies"), "1");
     assert_string_equal(rig_sql(rig_path, "SELECT count(*) FROM rungs"), "0");
 }
