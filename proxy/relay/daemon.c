@@ -429,6 +429,7 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
         (void)buf_addf(error, "the system refused an event loop, a signal handler or a thread\n");
         return DAEMON_SYSTEM;
     }
+    log_start_record(d);
     d->looked = loop_wall();
     d->watch = timer_new(d->loop, on_watch, d);
     timer_arm(d->watch, d->settings->tls.trust_check);
@@ -456,7 +457,6 @@ enum daemon_end daemon_run(struct settings *settings)
     listeners_clear(&l);
     block_signals(false);
     if (end == DAEMON_OK) {
-        log_start_record(&d);
         log_trust(&d, "loaded");
         dnssec_watch_tell(d.dnssec);
         log_lines(d.log, "warning", RECORD_WARNING, buf_slice(&note));

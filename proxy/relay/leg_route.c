@@ -95,14 +95,13 @@ static void add_policy(const struct leg *l, enum stage stage, enum reason why, s
     destination_policy_text(l->dest, text);
 }
 
-/* RFC 8689 4.2.1: what stands in the way of a verified path is final for a mail that asks for one; trouble
- * that passes (a stalled handshake, a look-up) stays temporary. */
-static enum reason for_requiretls(const struct leg *l, enum reason why, struct buf *text)
+/* The reason as the client hears it; what is lacking goes into the words. */
+static enum reason told(const struct leg *l, enum reason why, struct buf *text)
 {
+    enum reason heard = demand_told(l->envelope->params.requiretls ? NEED_REQUIRETLS : 0u, why);
     struct buf before;
 
-    if (!l->envelope->params.requiretls ||
-        (why != REASON_NO_STARTTLS && why != REASON_STARTTLS_MASKED && !reason_is_certificate(why)))
+    if (heard == why)
         return why;
     buf_init(&before, FAILURE_TEXT_MAX);
     (void)buf_addf(&before, "%s%s%s", reason_info(why)->token, text->n > 0 ? ": " : "",
@@ -110,7 +109,7 @@ static enum reason for_requiretls(const struct leg *l, enum reason why, struct b
     buf_reset(text);
     (void)buf_add(text, buf_slice(&before));
     buf_clear(&before);
-    return REASON_REQUIRETLS_UNMET;
+    return heard;
 }
 
 void leg_keep_failure(struct leg *l, enum stage stage, enum reason why, const struct reply *reply,
@@ -123,7 +122,7 @@ void leg_keep_failure(struct leg *l, enum stage stage, enum reason why, const st
     buf_init(&text, FAILURE_TEXT_MAX);
     (void)buf_addf(&text, "%s", detail);
     add_policy(l, stage, why, &text);
-    latest.reason = for_requiretls(l, why, &text);
+    latest.reason = told(l, why, &text);
     reply_init(&heard);
     latest.code = failure_reply(l, stage, latest.reason, reply, buf_cstr(&text), &heard);
     if (failure_replaces(&l->kept, &latest)) {
@@ -212,17 +211,20 @@ static void begin_target(struct leg *l)
     l->rung = c.rung;
     l->retest = c.retest;
     l->fell = false;
+    l->learns = true;
     open_target(l);
 }
 
-/* The same address again at `rung`. */
-static void fall_to(struct leg *l, enum tls_rung rung)
+/* The same address again at `rung`.  learn: what works there is worth remembering; not so where a
+ * certificate was the trouble (C-TLS-06). */
+static void fall_to(struct leg *l, enum tls_rung rung, bool learn)
 {
     upstream_close(&l->upstream);
     if (l->retest)
         rungs_retest_failed(l->services->rungs, &target_of(l)->addr, ladder_ttl(l), loop_wall());
     l->retest = false;
     l->fell = true;
+    l->learns = learn;
     l->rung = rung;
     if (loop_now(l->services->loop) >= l->deadline)
         leg_die_kept(l);
@@ -232,8 +234,9 @@ static void fall_to(struct leg *l, enum tls_rung rung)
 
 void leg_rung_worked(struct leg *l)
 {
-    rungs_worked(l->services->rungs, &target_of(l)->addr, l->rung, l->fell, ladder_ttl(l),
-                 loop_wall());
+    if (l->learns)
+        rungs_worked(l->services->rungs, &target_of(l)->addr, l->rung, l->fell, ladder_ttl(l),
+                     loop_wall());
     l->retest = false;
 }
 
@@ -411,9 +414,9 @@ static void leg_on_failed(void *owner, const struct upstream_failure *f)
     }
     leg_keep_failure(l, f->stage, f->reason, f->reply, f->detail);
     if (v.step == VERDICT_LOWER_RUNG && next_rung(l, &lower))
-        fall_to(l, lower);
+        fall_to(l, lower, true);
     else if (v.step == VERDICT_PLAINTEXT && l->rung != RUNG_CLEAR)
-        fall_to(l, RUNG_CLEAR);
+        fall_to(l, RUNG_CLEAR, !reason_is_certificate(f->reason));
     else
         leg_next_host(l);
 }
