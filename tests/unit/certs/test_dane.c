@@ -81,6 +81,7 @@ static const struct row {
     {"an expired anchor", "lI", "211I", REASON_CERT_EXPIRED, 0, 0},
     {"an expired anchor in the record", "li", "200R", REASON_CERT_EXPIRED, 0, 0},
     {"the key of an expired anchor, not sent: a key has no dates", "li", "210R", REASON_OK, 0, 2},
+    {"the key of an expired anchor that was sent", "liR", "210R", REASON_CERT_EXPIRED, 0, 0},
     {"an issuer that is no CA", "lNr", "211r", REASON_CERT_WRONG_PURPOSE, 0, 0},
     {"an anchor that is no CA", "lN", "211N", REASON_CERT_WRONG_PURPOSE, 0, 0},
     {"name constraints on the way", "lPr", "211r", REASON_CERT_WRONG_PURPOSE, 0, 0},
