@@ -388,6 +388,25 @@ static void the_second_address_works(void **state)
     }
 }
 
+/* The share of an address is for connect and handshake: an answer may take all the time that there is. */
+static void a_slow_answer_is_waited_for(void **state)
+{
+    struct server s = {.answer = PLAIN "Content-Length: 2\r\n\r\nhi", .piece = 8, .pause = 50000};
+    struct fetch f;
+
+    (void)state;
+    fetch_init(&f);
+    f.req.timeout = 1500;
+    fetch_from(&f, &s);
+    for (int i = 0; i < 3; i++)
+        f.addrs[f.req.addr_count++] = server_nobody();
+    fetch_run(&f);
+    expect(&f, HTTPS_OK, "");
+    assert_true(f.answer.took_ms >= 1500 / 4);
+    fetch_end(&f);
+    server_join(&s);
+}
+
 /* Of the failures the one that came furthest is told, in either order. */
 static void the_furthest_failure_is_told(void **state)
 {
@@ -500,6 +519,7 @@ int main(void)
         cmocka_unit_test(old_tls),
         cmocka_unit_test(client_certificate),
         cmocka_unit_test(the_second_address_works),
+        cmocka_unit_test(a_slow_answer_is_waited_for),
         cmocka_unit_test(the_furthest_failure_is_told),
         cmocka_unit_test(cancel_at_every_phase),
         cmocka_unit_test(cancel_inside_done),

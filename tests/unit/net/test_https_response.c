@@ -63,6 +63,9 @@ static const struct answer_case cases[] = {
     {"chunk too long", T(CHUNKED "65\r\n"), false, RESPONSE_TOO_LARGE, 200, NULL, "",
      "more than 100 bytes (status 200)"},
 
+    {"chunks too long together", T(CHUNKED "5\r\nhello\r\n60\r\n"), false, RESPONSE_TOO_LARGE, 200,
+     NULL, "hello", "more than 100 bytes (status 200)"},
+
     {"to the end", T(PLAIN "\r\nhello"), true, RESPONSE_DONE, 200, "text/plain", "hello", ""},
     {"nothing to the end", T(PLAIN "\r\n"), true, RESPONSE_DONE, 200, "text/plain", "", ""},
     {"to no end", T(PLAIN "\r\nhello"), false, RESPONSE_MORE, 200, "text/plain", "hello", ""},

@@ -217,6 +217,55 @@ static void who_refused(void **state)
         }
 }
 
+/* C-DANE-05: usage 2 needs a path to its anchor and one of its own names, which need not be those of PKIX. */
+static void an_anchor_and_its_names(void **state)
+{
+    static const struct {
+        const char *name; /* of the DANE request; NULL: none */
+        enum cert cert;
+        bool anchor_sent;
+        enum reason want;
+        const char *detail;
+    } cases[] = {
+        {"mx.example", GOOD, true, REASON_OK, ""},
+        {"a.example", STRANGER, true, REASON_OK, ""},
+        {"other.example", GOOD, true, REASON_CERT_NAME_MISMATCH, "other.example"},
+        {NULL, GOOD, true, REASON_CERT_NAME_MISMATCH, ""},
+        {"mx.example", GOOD, false, REASON_DANE_MISMATCH, ""},
+        {"mx.example", SELF, true, REASON_DANE_MISMATCH, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct slice name = slice_str(cases[i].name);
+        char spoiled[] = "mx.example";
+        struct lent room;
+        struct shake s;
+
+        begin(&s, &room, DANE_NEEDS, cases[i].cert, NO_RECORDS);
+        give_tlsa(&s, MATCH, peer_root, &room.record, room.digest);
+        room.record.usage = 2;
+        if (cases[i].anchor_sent)
+            s.peer.chain[s.peer.chain_count++] = peer_root;
+        if (i == 0) /* copied too */
+            name = slice_str(spoiled);
+        s.req.dane_names = &name;
+        s.req.dane_name_count = cases[i].name != NULL;
+        shake_start(&s);
+        memset(spoiled, 'x', sizeof(spoiled) - 1);
+        memset(&room, 0x5a, sizeof(room));
+        name = SLICE_NONE;
+        RIG_UNTIL(s.loop, ear_heard(&s.ear, 'T') || ear_heard(&s.ear, 't'));
+        if (s.ear.facts->reason != cases[i].want ||
+            strstr(s.ear.facts->detail, cases[i].detail) == NULL)
+            fail_msg("case %zu: %s (%s)", i, reason_info(s.ear.facts->reason)->token,
+                     s.ear.facts->detail);
+        assert_int_equal(s.ear.facts->dane.reason, cases[i].want);
+        assert_true(s.ear.facts->judged);
+        shake_end(&s);
+    }
+}
+
 /* No trust store at all: DANE needs none, PKIX refuses (C-CERT-05). */
 static void without_a_trust_store(void **state)
 {
@@ -363,6 +412,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(needs_by_certificates),
         cmocka_unit_test(who_refused),
+        cmocka_unit_test(an_anchor_and_its_names),
         cmocka_unit_test(without_a_trust_store),
         cmocka_unit_test(no_names_but_a_host),
         cmocka_unit_test(key_usage),
