@@ -2,14 +2,16 @@
 """tlsmend mta-sts, tlsmend dane and what tlsmend check says of both: what would be decided, without mail."""
 
 import json
+import re
 import subprocess
 
 import pytest
 
 from lab import smtpc
 from lab.helpers import prepared
-from lab.tlsmend import program
+from lab.tlsmend import ROOT, program
 
+MAN = set(re.findall(r"\w+", (ROOT / "docs/man/tlsmend.8").read_text(encoding="utf-8")))
 OK, USAGE, NO_HOST, TEMPFAIL, FORBIDDEN, CONFIG = 0, 64, 68, 75, 77, 78
 
 
@@ -22,10 +24,18 @@ def ask(scene, tlsmend, *words, code=OK):
     return done
 
 
+def members(value):
+    if isinstance(value, dict):
+        yield from value
+    for inside in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from members(inside)
+
+
 def both(scene, tlsmend, command, domain, code=OK):
     """(lines of the text with single blanks, the JSON object) of the same question."""
     text = ask(scene, tlsmend, command, domain, code=code).stdout
     answer = json.loads(ask(scene, tlsmend, command, "--json", domain, code=code).stdout)
+    assert set(members(answer)) <= MAN   # each is documented
     return [" ".join(line.split()) for line in text.splitlines()], answer
 
 
@@ -282,6 +292,29 @@ def test_c_dane_01_dnssec_that_is_off_is_said(scene, lab):
 
 
 # -- what both do -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["mta-sts", "dane"])
+@pytest.mark.parametrize("word, said", [
+    ("user@[192.0.2.1]", "is an address"), ("2001:db8::1", "is an address"),
+    ("m\u00fcll.example", "is not written in A-labels"), ("a..example", "is no domain"),
+    ("user@", "the domain is empty"), ("--jsn", 'unknown option "--jsn"'),
+])
+def test_words_that_are_no_domain(scene, quiet, command, word, said):
+    done = ask(scene, quiet, command, word, code=USAGE)
+    assert said in done.stderr and done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["mta-sts", "dane"])
+def test_wrong_words_and_a_wrong_file(scene, lab, quiet, command):
+    assert "which domain?" in ask(scene, quiet, command, code=USAGE).stderr
+    assert "one domain at a time" in ask(scene, quiet, command, "a.example", "b.example", code=USAGE).stderr
+    wrong = prepared(lab, tls={"level": "verfy"})
+    done = ask(scene, wrong, command, "a.example", code=CONFIG)
+    assert 'did you mean "verify"' in done.stderr and done.stdout == ""
+    done = ask(scene, prepared(lab, tls={"trust_store": wrong.config_path}), command, "a.example",
+               code=CONFIG)
+    assert "tls.trust_store" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["mta-sts", "dane"])
