@@ -169,6 +169,19 @@ def test_scripted_answers(scene, replies, code):
     assert curl(scene, sts.host, time_limit=1)[0] == code
 
 
+def test_a_herd_of_domains(scene):
+    mx = scene.hostile(scene.domain())
+    before = time.monotonic()
+    domains = scene.sts_domains(105, mx, mode="testing")
+    assert time.monotonic() - before < 20
+    for domain in (domains[0], domains[57], domains[104]):
+        code, said = curl(scene, f"mta-sts.{domain.name}")
+        assert code == 0 and f"mode: testing\nmx: {mx.host}\n" in said
+        assert scene.dns.query(domain.name, "MX").records == [f"10 {mx.host}."]
+        assert len(scene.dns.query(f"_mta-sts.{domain.name}", "TXT").records) == 1
+    assert len(scene.nginx.requests()) == 3
+
+
 def test_wait_requests_can_fail(scene):
     with pytest.raises(Timeout):
         scene.domain().sts(mx=["mx.example"]).wait_requests(1, timeout=0.1)

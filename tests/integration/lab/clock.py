@@ -58,3 +58,10 @@ class Clock:
         """What libfaketime leaves of a process that was killed (or that ended by _exit)."""
         for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
             pathlib.Path("/dev/shm", name).unlink(missing_ok=True)
+
+
+def remove_stale():
+    """The same of runs that were killed: a new process with that number would not start."""
+    for path in pathlib.Path("/dev/shm").glob("*faketime_s[eh]m_[0-9]*"):
+        if not os.path.exists("/proc/" + path.name.rpartition("_")[2]):
+            path.unlink(missing_ok=True)

@@ -100,6 +100,8 @@ class Domain:
 
     def sts(self, **options):
         """An MTA-STS policy with all that belongs to it (lab/sts.py)."""
+        if self.scene is None:
+            raise TypeError("only a domain made by scene.domain() can have a policy host")
         return Sts(self.scene, self, **options)
 
     def add(self, rdtype, *rdata, label=None, ttl=TTL):

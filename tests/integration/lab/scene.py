@@ -7,6 +7,8 @@ import pathlib
 import shutil
 import tempfile
 
+from . import clock as clocks
+from . import sts
 from .capture import Capture
 from .dns import Knot
 from .finger import Finger
@@ -35,6 +37,7 @@ class Lab:
     def __init__(self):
         base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         _remove_stale_directories(base)
+        clocks.remove_stale()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
         self.directory.chmod(0o755)
         self._count = itertools.count(1)
@@ -87,6 +90,10 @@ class Scene:
         made = self.dns.domain(signed, zone=zone)
         made.scene = self
         return made
+
+    def sts_domains(self, count, mx, **fields):
+        """Many domains with one MX and one policy (lab/sts.py)."""
+        return sts.many(self, count, mx, **fields)
 
     @property
     def nginx(self):

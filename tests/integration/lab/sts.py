@@ -126,6 +126,27 @@ class Sts:
         return self.server.wait_requests(count, timeout)
 
 
+def many(scene, count, mx, *, id="1", **fields):
+    """So many domains with that MX (a server of the lab) and the same policy, in milliseconds each; for
+    herds.  Who asked is in scene.nginx.requests()."""
+    domains = [scene.domain() for _ in range(count)]
+    text = policy_text(**_plain({"mx": [mx], **fields}))
+    addresses = nginx.ADDRESSES["1.2", "1.3"]
+    for at in range(0, count, 10):   # a certificate and, by UDP, an update for ten
+        group = domains[at:at + 10]
+        chain = scene.pki.leaf(None, "herd", names=[f"mta-sts.{d.name}" for d in group], common="")
+        changes = []
+        for d in group:
+            host = f"mta-sts.{d.name}"
+            scene.nginx.certificate(host, chain)
+            scene.nginx.policy(host, text)
+            scene.nginx.answer(host, "plain")
+            changes += [("add", d.name, "MX", f"10 {mx.host}."), ("add", host, "A", addresses[0]),
+                        ("add", f"_mta-sts.{d.name}", "TXT", _quoted(f"v=STSv1; id={id};"))]
+        scene.dns.update(changes, 0)
+    return domains
+
+
 def _plain(fields):
     """mx may hold servers (their host) as well as names."""
     return {**fields, "mx": [getattr(m, "host", m) for m in fields["mx"]]} if "mx" in fields else fields
