@@ -159,7 +159,7 @@ static bool read_words(int argc, char **argv, struct words *w)
     char **rest = mem_array((size_t)argc + 1, sizeof(*rest));
     const char *domain = NULL;
     int count = 0;
-    bool good = true;
+    bool good = true, odd = false;
 
     rest[count++] = argv[0];
     for (int i = 1; good && i < argc; i++) {
@@ -167,7 +167,8 @@ static bool read_words(int argc, char **argv, struct words *w)
             w->json = true;
         } else if (argv[i][0] == '-') {
             rest[count++] = argv[i];
-            if (strcmp(argv[i], "-c") == 0 && i + 1 < argc)
+            odd = odd || strcmp(argv[i], "-c") != 0;
+            if (!odd && i + 1 < argc)
                 rest[count++] = argv[++i];
         } else if (domain == NULL) {
             domain = argv[i];
@@ -177,8 +178,8 @@ static bool read_words(int argc, char **argv, struct words *w)
             good = false;
         }
     }
-    good =
-        good && take_domain(argv[0], domain, w->domain) && cli_config_path(count, rest, &w->path);
+    good = good && (odd || take_domain(argv[0], domain, w->domain)) &&
+           cli_config_path(count, rest, &w->path);
     free((void *)rest);
     return good;
 }
