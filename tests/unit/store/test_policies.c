@@ -334,6 +334,15 @@ static void c_ops_03_clock(void **state)
     (void)all_due(s, NOW + DAY);
     e = policies_find(p, "b.example");
     assert_null(e);
+    /* Nor is it in use until then. */
+    assert_true(rig_put(s, "c.example", NOW + DAY));
+    policies_used(p, "c.example", NOW + 1000 * DAY);
+    (void)all_due(s, NOW + 3 * DAY);
+    (void)all_due(s, NOW + DAY);
+    for (wall_ms t = NOW + 2 * DAY; t < NOW + STS_UNUSED_MS + 3 * DAY; t += DAY)
+        if (rig_has(s, "c.example") && policies_due(p, t, DAY, due, 64) > 0)
+            assert_true(rig_put(s, "c.example", t));
+    assert_false(rig_has(s, "c.example"));
     store_close(&s);
 }
 
