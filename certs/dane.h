@@ -9,8 +9,10 @@
  *      anchor is a certificate of the chain (or its key), or the whole certificate or bare public key in the
  *      record itself (matching type 0), which need not be in the chain; on that path signatures, dates, CA
  *      bits, path length and our own rules hold, and the leaf must bear one of the reference names.
- *      Only records that are TLSA_USABLE are looked at.  Bounded as judge_chain() is (C-CERT-07).  Any
- *      thread; a failure inside it refuses.
+ *      Only records that are TLSA_USABLE are looked at.  The leaf is its own anchor only for a bare
+ *      key that has signed it.  Bounded as judge_chain() is (C-CERT-07): a chain beyond those bounds is
+ *      too-many-certificates, unless usage 3 holds.  Any thread; a failure inside it refuses.
+ *      docs/certs.md, "DANE", has the decisions.
  */
 #ifndef TLSMEND_CERTS_DANE_H
 #define TLSMEND_CERTS_DANE_H

@@ -54,7 +54,7 @@ enum tlsa_answer_status {
 
 struct tlsa_answer {
     enum tlsa_answer_status status;
-    bool secure;               /* the denial too */
+    bool secure;               /* the denial too; A and AAAA together: all that have records */
     const char *canonical;     /* ADDRESS: the name behind all CNAMEs; CNAME: its target */
     const struct slice *rdata; /* TLSA */
     size_t count;
