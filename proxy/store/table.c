@@ -64,9 +64,10 @@ void table_init(struct table *t, bool lasting, slot_free_fn *free_slot)
     t->bucket_count = BUCKETS_MIN;
     t->buckets = mem_array(t->bucket_count, sizeof(struct slot *));
     TAILQ_INIT(&t->marks);
-    /* Early in the boot there may be no randomness: a table without a secret is slower to attack
-     * than a start that hangs. */
-    (void)getrandom(t->secret, sizeof(t->secret), GRND_NONBLOCK);
+    /* Early in the boot there may be no randomness: a table without a secret is slower when it is
+     * attacked, a start that hangs is worse. */
+    if (getrandom(t->secret, sizeof(t->secret), GRND_NONBLOCK) != sizeof(t->secret))
+        memset(t->secret, 0, sizeof(t->secret));
 }
 
 void table_clear(struct table *t)
