@@ -62,3 +62,12 @@ class Policed:
     def attempt(self, domain):
         """The last attempt for the domain."""
         return self.tlsmend.attempts(recipient_domain=getattr(domain, "name", domain))[-1]
+
+    def fetched(self, domain, count):
+        """The policy was fetched so often, neither more nor less, by the policy host and by the records;
+        the requests.  nginx writes its log when it is done with a request, which may be later."""
+        requests = domain.policy.wait_requests(count) if count else domain.policy.requests()
+        told = [r["outcome"] for r in self.tlsmend.records("sts", policy_domain=domain.name)
+                if r["outcome"] in ("new-policy", "unchanged", "fetch-failed")]
+        assert (len(requests), len(told)) == (count, count), (requests, told)
+        return requests
