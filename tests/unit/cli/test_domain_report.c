@@ -259,6 +259,25 @@ static void test_json_of_hostile_bytes(void **state)
     free(s);
 }
 
+/* Valid UTF-8 that turns the reading direction stays itself for a parser, and harmless for a terminal. */
+static void test_marks_of_unicode(void **state)
+{
+    struct scene *s = scene_new();
+    struct buf out;
+    json_t *o;
+
+    (void)state;
+    s->report.dnssec_detail = "\xe2\x80\xae end";
+    buf_init(&out, 65536);
+    dane_json(&s->report, &out);
+    assert_non_null(strstr(buf_cstr(&out), "\\u202E end"));
+    buf_clear(&out);
+    o = object_of(dane_json, &s->report);
+    assert_string_equal(text_at(o, "dnssec_detail"), s->report.dnssec_detail);
+    json_decref(o);
+    free(s);
+}
+
 /* ---- what is shown ---- */
 
 static void test_an_expired_policy_is_called_so(void **state)
@@ -354,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_exit_codes),
         cmocka_unit_test(test_hostile_bytes_are_harmless),
         cmocka_unit_test(test_json_of_hostile_bytes),
+        cmocka_unit_test(test_marks_of_unicode),
         cmocka_unit_test(test_an_expired_policy_is_called_so),
         cmocka_unit_test(test_records_of_any_length),
         cmocka_unit_test(test_the_way_is_said),
