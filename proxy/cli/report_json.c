@@ -257,7 +257,8 @@ void report_json_end(const struct domain_report *r, json_t *o, struct buf *out)
         report_json_int(o, "mx_ignored", (int64_t)d->mx_ignored);
     put_verdict(r, o);
     /* ensured ASCII: no mark that turns the reading direction on a terminal */
-    (void)json_dump_callback(o, take, out, JSON_INDENT(2) | JSON_ENSURE_ASCII);
-    (void)buf_addc(out, '\n');
+    if (json_dump_callback(o, take, out, JSON_INDENT(2) | JSON_ENSURE_ASCII) != 0 ||
+        !buf_addc(out, '\n'))
+        (void)there(NULL); /* half an object is worse than none */
     json_decref(o);
 }
