@@ -192,6 +192,8 @@ static void on_mx(void *owner, const struct dns_answer *answer)
     bool go_on = false;
 
     q->mx = NULL;
+    if (answer->secure && strcmp(answer->canonical, d->domain) != 0)
+        (void)domain_normalise(slice_str(answer->canonical), d->expanded);
     switch (answer->status) {
     case DNS_OK:
         go_on = take_mx(q, answer);

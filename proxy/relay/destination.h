@@ -45,6 +45,8 @@ struct destination_wish {
 struct destination {
     char domain[DOMAIN_MAX + 3];  /* normalised; "[192.0.2.1]" for a literal */
     char nexthop[DOMAIN_MAX + 3]; /* the route's host where there is one, else the domain */
+    char expanded[DOMAIN_MAX +
+                  3]; /* what the domain is an alias of, where all of it is signed; "" */
     bool is_literal, is_route, implicit_mx;
     uint16_t route_port; /* with is_route */
     enum reason reason;  /* OK, or why there is nobody to try */

@@ -7,6 +7,7 @@
 #include "proxy/relay/upstream_internal.h"
 
 #define REFERENCE_NAMES_MAX 32
+#define DANE_NAMES_MAX 4
 
 static const struct settings *settings_of(const struct upstream *u)
 {
@@ -109,15 +110,18 @@ static size_t dane_names(const struct upstream *u, struct slice *out)
     out[n++] = slice_str(u->host->dane.base);
     if (strcmp(u->host->dane.base, u->host->name) != 0)
         out[n++] = slice_str(u->host->name);
-    if (u->host->mx_secure && !u->dest->is_route)
+    if (u->host->mx_secure && !u->dest->is_route) {
         out[n++] = slice_str(u->dest->domain);
+        if (u->dest->expanded[0] != '\0')
+            out[n++] = slice_str(u->dest->expanded);
+    }
     return n;
 }
 
 void upstream_start_tls(struct upstream *u)
 {
     const struct demand *d = &u->host->demand;
-    struct slice names[REFERENCE_NAMES_MAX], tlsa_names[3];
+    struct slice names[REFERENCE_NAMES_MAX], tlsa_names[DANE_NAMES_MAX];
     struct buf scratch;
     struct tls_request req = {
         .sni = sni_of(u),
