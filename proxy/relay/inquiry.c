@@ -32,8 +32,11 @@ static bool open_services(struct inquiry *q, struct settings *set, struct buf *n
         .read_only = true,
     };
     struct services *sv = &q->services;
+    struct dnssec_trust trust;
 
+    dnssec_trust_start(&trust, set->resolver.trust_anchor[0] != '\0', set->resolver.require_dnssec);
     q->dnssec = dnssec_probe_now(set, PROBE_MS, &q->dnssec_detail);
+    (void)dnssec_trust_probed(&trust, q->dnssec); /* as a daemon at its start would take it */
     q->store = store_open(&p, note);
     sv->policies = store_policies(q->store);
     sv->rungs = store_rungs(q->store);
@@ -43,8 +46,8 @@ static bool open_services(struct inquiry *q, struct settings *set, struct buf *n
         (void)buf_addf(error, "no event loop: %s\n", strerror(errno));
         return false;
     }
-    sv->validating = q->dnssec == DNSSEC_WORKS;
-    sv->resolver = resolver_share_from(sv->loop, set, q->dnssec != DNSSEC_STRIPPED, error);
+    sv->validating = dnssec_trust_validates(&trust);
+    sv->resolver = resolver_share_from(sv->loop, set, sv->validating, error);
     sv->sts = sts_agent_new(sv, 1);
     return sv->resolver != NULL;
 }
