@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/base/invariant.h"
 #include "proxy/base/mem.h"
 #include "proxy/store/policies_internal.h"
 
@@ -16,7 +17,9 @@
 #define FNV_START 2166136261u
 #define FNV_PRIME 16777619u
 
-/* What policies_find() gives: a picture of the entry, with the text shared. */
+/* What policies_find() gives: a picture of the entry.  The text is shared; it is parsed again, which
+ * costs a mail some microseconds, because the patterns of a hundred thousand policies would take ten times
+ * the room of their texts. */
 struct found {
     struct policy_entry entry;
     atomic_uint holds;
@@ -25,17 +28,20 @@ struct found {
 
 struct policy_text *policy_text_new(struct slice body)
 {
-    struct policy_text *t = mem_zalloc(sizeof(*t) + body.n);
+    struct sts_policy parsed;
+    struct policy_text *t;
     const char *why;
 
-    if (body.n > 0)
-        memcpy(t->bytes, body.p, body.n);
+    if (!sts_policy_parse(body, &parsed, &why, NULL, NULL))
+        return NULL;
+    t = mem_zalloc(sizeof(*t) + body.n);
+    t->mode = parsed.mode;
+    t->max_age = parsed.max_age;
+    sts_policy_clear(&parsed);
+    memcpy(t->bytes, body.p, body.n);
     t->body = slice_of(t->bytes, body.n);
     atomic_init(&t->holds, 1);
-    if (sts_policy_parse(t->body, &t->policy, &why, NULL, NULL))
-        return t;
-    free(t);
-    return NULL;
+    return t;
 }
 
 struct policy_text *policy_text_hold(struct policy_text *t)
@@ -52,13 +58,12 @@ void policy_text_drop(struct policy_text **held)
     *held = NULL;
     if (t == NULL || atomic_fetch_sub(&t->holds, 1) != 1)
         return;
-    sts_policy_clear(&t->policy);
     free(t);
 }
 
 static size_t text_cost(const struct policy_text *t)
 {
-    return sizeof(*t) + t->body.n + t->policy.mx_count * sizeof(t->policy.mx[0]);
+    return sizeof(*t) + t->body.n;
 }
 
 struct policy_slot *policy_slot_of(struct slot *s)
@@ -214,6 +219,7 @@ const struct policy_entry *policies_find(struct policies *p, const char *domain)
 {
     struct found *f = NULL;
     struct policy_slot *s;
+    const char *why;
 
     pthread_mutex_lock(&p->lock);
     s = find_live(p, domain);
@@ -228,7 +234,7 @@ const struct policy_entry *policies_find(struct policies *p, const char *domain)
         return NULL;
     atomic_init(&f->holds, 1);
     if (f->text != NULL) {
-        f->entry.policy = f->text->policy;
+        INVARIANT(sts_policy_parse(f->text->body, &f->entry.policy, &why, NULL, NULL));
         f->entry.body = f->text->body;
     }
     return &f->entry;
@@ -254,6 +260,7 @@ void policy_entry_drop(const struct policy_entry **e)
     *e = NULL;
     if (f == NULL || atomic_fetch_sub(&f->holds, 1) != 1)
         return;
+    sts_policy_clear(&f->entry.policy);
     policy_text_drop(&f->text);
     free(f);
 }
@@ -295,9 +302,9 @@ bool policies_put(struct policies *p, const char *domain, const char *id, struct
     old = s->text;
     s->text = text;
     s->held = (struct sts_held){.policy = true,
-                                .mode = text->policy.mode,
+                                .mode = text->mode,
                                 .fetched = now,
-                                .expires = now + text->policy.max_age * 1000,
+                                .expires = now + text->max_age * 1000,
                                 .used = used};
     copy_id(s->held.id, id);
     if (there)

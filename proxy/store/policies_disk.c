@@ -102,9 +102,9 @@ static void load_locked(struct policies *p, const char *domain, const char *id, 
     }
     s = policies_slot(p, domain);
     s->held.policy = true;
-    s->held.mode = (*text)->policy.mode;
+    s->held.mode = (*text)->mode;
     s->held.fetched = fetched;
-    s->held.expires = fetched + (*text)->policy.max_age * 1000;
+    s->held.expires = fetched + (*text)->max_age * 1000;
     s->held.used = s->used_told = used;
     memcpy(s->held.id, id, strlen(id) + 1);
     s->text = *text;

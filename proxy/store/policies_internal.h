@@ -21,8 +21,9 @@
 
 struct policy_text { /* constant */
     atomic_uint holds;
-    struct sts_policy policy;
-    struct slice body; /* `bytes` */
+    enum sts_mode mode;
+    int64_t max_age;
+    struct slice body; /* `bytes`; it parses */
     char bytes[];
 };
 

@@ -24,7 +24,7 @@ struct bell {
 
 void bell_ring(struct bell *b);
 
-struct policy_text; /* a parsed policy with its text, counted */
+struct policy_text; /* the text of a policy, counted */
 
 struct policy_job {
     char domain[DOMAIN_MAX + 3], id[STS_ID_MAX + 1];
