@@ -63,6 +63,7 @@ static const struct outcome_rule {
     {REASON_STARTTLS_INJECTION, OUTCOME_ATTACK},
     {REASON_TLS_REQUIRED_BY_MX, OUTCOME_NO_TLS},
     {REASON_DEMAND_UNMET, OUTCOME_BAD_CERT},
+    {REASON_TLS_CLIENT_CERT, OUTCOME_BAD_CERT}, /* ours is missing: no other hello mends that */
 };
 
 enum outcome outcome_of_reason(enum reason r, int reply_code)

@@ -23,10 +23,10 @@ struct attempt {
     struct addr addr;
     char leg_id[LEG_ID_MAX], id[ATTEMPT_ID_MAX];
     enum tls_rung rung;
-    bool retest;                       /* one rung higher than is known to work */
-    bool downgraded;                   /* in clear since no handshake can be made (level may) */
-    enum reason why_clear;             /* with that: what the handshake failed with; OK: long ago */
-    bool handshake;                    /* one was tried: `tls` holds its facts */
+    bool retest;           /* one rung higher than is known to work */
+    bool downgraded;       /* in clear since no handshake can be made (level may) */
+    enum reason why_clear; /* with that: what the handshake failed with (tls-protocol: long ago) */
+    bool handshake;        /* one was tried: `tls` holds its facts */
     const struct tls_facts *tls;       /* lent by the upstream */
     const struct outbound_facts *smtp; /* lent by the upstream; NULL before the connection */
 

@@ -52,10 +52,11 @@ struct leg {
     struct destination *dest;
     size_t target; /* the one being tried */
     unsigned attempts;
-    enum tls_rung rung; /* of the present attempt; RUNG_CLEAR: the one in clear */
-    bool fell;          /* higher rungs failed at this address just now */
-    bool learns;        /* what works is remembered for the address */
-    bool retest;        /* this attempt is the half-open one of policy/ladder */
+    enum tls_rung rung;   /* of the present attempt; RUNG_CLEAR: the one in clear */
+    bool fell;            /* higher rungs failed at this address just now */
+    enum reason why_fell; /* ... the highest of them with this */
+    bool learns;          /* what works is remembered for the address */
+    bool retest;          /* this attempt is the half-open one of policy/ladder */
     struct sts_query *second_look;
     bool looked_again;
     struct upstream *upstream;

@@ -174,6 +174,14 @@ static int64_t ladder_ttl(const struct leg *l)
     return snapshot_settings(l->snapshot)->tls.ladder_ttl;
 }
 
+/* Why the present attempt is in clear; of a rung that is only remembered the cause is forgotten. */
+static enum reason why_clear(const struct leg *l)
+{
+    if (l->fell)
+        return l->why_fell;
+    return l->rung == RUNG_CLEAR ? REASON_TLS_PROTOCOL : REASON_OK;
+}
+
 static void open_target(struct leg *l)
 {
     enum tls_rung lower;
@@ -187,7 +195,7 @@ static void open_target(struct leg *l)
         .rung = l->rung,
         .retest = l->retest,
         .lower_left = next_rung(l, &lower),
-        .why_clear = l->fell ? l->kept.reason : REASON_OK,
+        .why_clear = why_clear(l),
         .deadline = l->deadline,
     };
 
@@ -199,13 +207,15 @@ static void open_target(struct leg *l)
     l->upstream = upstream_open(&p, &upstream_events, l);
 }
 
-/* A new address: begin at the rung that is known to work there. */
+/* A new address: begin at the rung that is known to work there.  Observe mode has to see why a
+ * handshake fails, so it never begins in clear. */
 static void begin_target(struct leg *l)
 {
+    bool clear = may_be_clear(l) && demand_of(l)->observed == OBSERVED_NOWHERE;
     struct ladder_choice c = {RUNG_FULL, false};
 
     if (demand_of(l)->level != LEVEL_NONE)
-        c = rungs_begin(l->services->rungs, &target_of(l)->addr, may_be_clear(l), loop_wall());
+        c = rungs_begin(l->services->rungs, &target_of(l)->addr, clear, loop_wall());
     if (c.rung == RUNG_TLS12 && demand_of(l)->min_version == TLS_VERSION_1_3)
         c.rung = RUNG_COMPACT;
     l->rung = c.rung;
@@ -215,16 +225,18 @@ static void begin_target(struct leg *l)
     open_target(l);
 }
 
-/* The same address again at `rung`.  learn: what works there is worth remembering; not so where a
- * certificate was the trouble (C-TLS-06). */
-static void fall_to(struct leg *l, enum tls_rung rung, bool learn)
+/* The same address again at `rung`, because of `why`.  What works there is worth remembering; not so
+ * where a certificate was the trouble (C-TLS-06). */
+static void fall_to(struct leg *l, enum tls_rung rung, enum reason why)
 {
     upstream_close(&l->upstream);
+    if (!l->fell)
+        l->why_fell = why;
     if (l->retest)
         rungs_retest_failed(l->services->rungs, &target_of(l)->addr, ladder_ttl(l), loop_wall());
     l->retest = false;
     l->fell = true;
-    l->learns = learn;
+    l->learns = !reason_is_certificate(why);
     l->rung = rung;
     if (loop_now(l->services->loop) >= l->deadline)
         leg_die_kept(l);
@@ -412,11 +424,14 @@ static void leg_on_failed(void *owner, const struct upstream_failure *f)
         leg_die_of_reason(l, f->reason, f->detail);
         return;
     }
-    leg_keep_failure(l, f->stage, f->reason, f->reply, f->detail);
+    /* The highest rung tells the trouble; that a hello which offers less does not fit either says
+     * less ("no common TLS version" of an MX that knows TLS 1.3 only). */
+    if (!l->fell || f->stage != STAGE_HANDSHAKE)
+        leg_keep_failure(l, f->stage, f->reason, f->reply, f->detail);
     if (v.step == VERDICT_LOWER_RUNG && next_rung(l, &lower))
-        fall_to(l, lower, true);
+        fall_to(l, lower, f->reason);
     else if (v.step == VERDICT_PLAINTEXT && l->rung != RUNG_CLEAR)
-        fall_to(l, RUNG_CLEAR, !reason_is_certificate(f->reason));
+        fall_to(l, RUNG_CLEAR, f->reason);
     else
         leg_next_host(l);
 }

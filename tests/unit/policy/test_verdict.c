@@ -260,6 +260,7 @@ static void test_outcome_of_reason(void **state)
         {REASON_TLS_VERSION, 0, OUTCOME_BAD_TLS},
         {REASON_CERT_EXPIRED, 0, OUTCOME_BAD_CERT},
         {REASON_DEMAND_UNMET, 0, OUTCOME_BAD_CERT},
+        {REASON_TLS_CLIENT_CERT, 0, OUTCOME_BAD_CERT}, /* C-TLS-06: no rung mends that */
         {REASON_DANE_MISMATCH, 0, OUTCOME_BAD_CERT},
         {REASON_TLSA_LOOKUP_FAILED, 0, OUTCOME_4XX},
         {REASON_DANE_REQUIRED, 0, OUTCOME_4XX},
