@@ -41,6 +41,8 @@ struct store {
     struct db *db;
     bool was_open;           /* once, so memory may hold more than the file */
     enum db_trouble trouble; /* the one that was told */
+    struct db_loaded loaded; /* of the last opening */
+    bool untold;             /* ... which was not told yet */
     mono_ms again, retry_ms; /* in trouble: the next try, and the span to the one behind it */
     mono_ms aside_at;        /* a damaged file was put aside; 0: never */
     struct policy_job policy_jobs[BATCH];
@@ -112,8 +114,10 @@ static void tell_trouble(struct store *s, const struct db_error *e)
     tell(s, r);
 }
 
-static void tell_open(struct store *s, const struct db_loaded *loaded)
+/* Only when all that waited is written too: a disk that can be read and not written is no use. */
+static void tell_open(struct store *s)
 {
+    const struct db_loaded *loaded = &s->loaded;
     struct record *r = own_record(s, loaded->dropped > 0 ? RECORD_WARNING : RECORD_INFO,
                                   s->trouble == DB_FINE ? "open" : "recovered");
 
@@ -127,6 +131,8 @@ static void tell_open(struct store *s, const struct db_loaded *loaded)
     }
     tell(s, r);
     s->trouble = DB_FINE;
+    s->loaded = (struct db_loaded){0};
+    s->untold = false;
 }
 
 /* A new file in the place of a damaged one.  Not again and again: then it is the disk. */
@@ -154,30 +160,29 @@ static bool put_aside(struct store *s, struct db_error *e)
     return true;
 }
 
-static bool open_and_load(struct store *s, struct db_loaded *loaded, struct db_error *e)
+static bool open_and_load(struct store *s, struct db_error *e)
 {
     s->db = db_open(s->path, s->read_only, e);
-    if (s->db != NULL && !db_load(s->db, s->policies, s->rungs, loaded, e))
+    if (s->db != NULL && !db_load(s->db, s->policies, s->rungs, &s->loaded, e))
         db_close(&s->db);
     return s->db != NULL;
 }
 
 static bool attach(struct store *s, struct db_error *e)
 {
-    struct db_loaded loaded = {0};
     bool anew = s->was_open;
 
-    if (!open_and_load(s, &loaded, e)) {
+    if (!open_and_load(s, e)) {
         if (e->trouble != DB_DAMAGED || s->read_only || !put_aside(s, e))
             return false;
         anew = true; /* also what was read before the damage showed */
-        if (!open_and_load(s, &loaded, e))
+        if (!open_and_load(s, e))
             return false;
     }
     s->was_open = true;
     policies_loaded(s->policies, anew);
     rungs_loaded(s->rungs, anew);
-    tell_open(s, &loaded);
+    s->untold = true;
     return true;
 }
 
@@ -252,10 +257,10 @@ static void in_trouble(struct store *s, const struct db_error *e)
 
 static void no_trouble(struct store *s)
 {
-    if (s->trouble != DB_FINE)
-        tell_open(s, &(struct db_loaded){0});
+    if (s->untold || s->trouble != DB_FINE)
+        tell_open(s);
     s->retry_ms = 0;
-    atomic_store(&s->lasting, true);
+    atomic_store(&s->lasting, !s->read_only);
 }
 
 /* Until there is something to do; answers with the number of the flush to be answered then. */
@@ -331,7 +336,7 @@ static void open_first(struct store *s, struct buf *warning)
     bool ok = attach(s, &e);
 
     if (ok)
-        atomic_store(&s->lasting, !s->read_only);
+        no_trouble(s);
     else
         in_trouble(s, &e);
     if (s->read_only)

@@ -12,7 +12,8 @@
  *      tries again, after a second, then less and less often, at last every minute.  A damaged file
  *      is put aside as NAME.damaged-<time> and a new one made.  A disk that is full: the same as one
  *      that is locked; what memory holds is written when there is room.  A file that is removed or
- *      replaced under us is made anew from memory.  Opened after privileges were dropped.
+ *      replaced under us is made anew from memory.  Opened after privileges were dropped; the log
+ *      outlives it.
  */
 #ifndef TLSMEND_STORE_STORE_H
 #define TLSMEND_STORE_STORE_H

@@ -415,7 +415,7 @@ static void threads(void **state)
     for (unsigned i = 0; i < THREADS; i++)
         assert_int_equal(pthread_join(t[i], NULL), 0);
     assert_in_range(policies_count(store_policies(s)), 1, 50);
-    assert_true(store_flush(s, 5000));
+    assert_true(store_flush(s, 20000));
     rig_close(&s);
     assert_string_equal(rig_sql(rig_path, "PRAGMA integrity_check"), "ok");
 }

@@ -195,7 +195,7 @@ static void restart(void **state)
     (void)state;
     rungs_worked(store_rungs(s), &a, RUNG_COMPACT, true, DAY, NOW);
     rungs_worked(store_rungs(s), &b, RUNG_CLEAR, true, DAY, NOW);
-    assert_true(store_flush(s, 2000));
+    assert_true(store_flush(s, 20000));
     rungs_retest_failed(store_rungs(s), &b, DAY, NOW + 1); /* what changes is written again */
     assert_true(rungs_begin(store_rungs(s), &a, false, NOW + DAY / 2).retest);
     assert_true(rungs_look(store_rungs(s), &b, &before));
@@ -246,7 +246,7 @@ static void threads(void **state)
     for (unsigned i = 0; i < THREADS; i++)
         assert_int_equal(pthread_join(t[i], NULL), 0);
     assert_true(rungs_count(store_rungs(s)) <= 50);
-    assert_true(store_flush(s, 5000));
+    assert_true(store_flush(s, 20000));
     (void)snprintf(count, sizeof(count), "%zu", rungs_count(store_rungs(s)));
     rig_close(&s);
     assert_string_equal(rig_sql(rig_path, "SELECT count(*) FROM rungs"), count);
