@@ -11,6 +11,7 @@ back, without it the same mail goes out.
 
 from . import smtpc
 from .helpers import SENDER
+from .process import wait_for
 
 ELSEWHERE = "elsewhere.example"   # a host that is no MX of anybody
 NOT_LISTED = "sts-mx-not-listed"
@@ -34,9 +35,17 @@ class Policed:
         return domain
 
     def send(self, domain):
+        """A whole mail; the reply that decides, once its records are written."""
+        name = getattr(domain, "name", domain)
+        results = len(self.tlsmend.records("result", recipient_domain=name))
+        delivered = len(self.tlsmend.records("attempt", recipient_domain=name, outcome="delivered"))
         with self.scene.client(self.tlsmend) as c:
             c.ehlo()
-            return c.deliver(SENDER, domain.address(), smtpc.message())
+            reply = c.deliver(SENDER, f"user@{name}", smtpc.message())
+        self.tlsmend.results(results + 1, recipient_domain=name)
+        if reply.code == 250:
+            self.tlsmend.attempts(delivered + 1, recipient_domain=name, outcome="delivered")
+        return reply
 
     def in_force(self, domain):
         """Whether the policy keeps a mail back; anything else than a clear yes or no is an error."""
@@ -71,3 +80,8 @@ class Policed:
                 if r["outcome"] in ("new-policy", "unchanged", "fetch-failed")]
         assert (len(requests), len(told)) == (count, count), (requests, told)
         return requests
+
+    def stored(self, domain, there=True):
+        """Until the policy is in the file of the store, or is there no more."""
+        wait_for(lambda: f"the policy of {domain.name} in the store, {there}\n{self.tlsmend.tail()}",
+                 lambda: bool(self.tlsmend.sql("SELECT id FROM policies WHERE domain = ?", domain.name)) == there)

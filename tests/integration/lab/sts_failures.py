@@ -97,7 +97,7 @@ FETCH_FAILURES = {
 TXT_FAILURES = {
     "txt-servfail": Failure(DISCOVERY, "TXT of _mta-sts.", lambda sts: sts.txt_fails("servfail")),
     "txt-bogus": Failure(DISCOVERY, "TXT of _mta-sts.", lambda sts: sts.txt_fails("bogus")),
-    "txt-timeout": Failure(DISCOVERY, "no answer so far", lambda sts: sts.txt_fails("timeout")),
+    "txt-timeout": Failure(DISCOVERY, "TXT of _mta-sts.", lambda sts: sts.txt_fails("timeout")),
     "txt-gone": Failure(None, "", lambda sts: sts.no_txt()),
     "txt-foreign": Failure(None, "", lambda sts: sts.txt("v=spf1 -all")),
     "txt-several": Failure(DISCOVERY, "several", lambda sts: sts.txt("v=STSv1; id=2;", "v=STSv1; id=3;")),
