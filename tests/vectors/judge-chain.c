@@ -28,70 +28,10 @@
  *
  *      Exit code 0, or 1 if one line was an ERROR.
  */
-#include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
-#include <openssl/base64.h>
-
 #include "certs/judge.h"
-#include "proxy/base/mem.h"
-
-#define LIST_MAX 4096
-
-struct blobs {
-    struct slice *items;
-    size_t count;
-};
-
-static bool decode(const json_t *text, struct slice *out)
-{
-    size_t room, n, len = json_string_length(text);
-    uint8_t *bytes;
-
-    if (!json_is_string(text) || !EVP_DecodedLength(&room, len))
-        return false;
-    bytes = mem_zalloc(room + 1);
-    if (!EVP_DecodeBase64(bytes, &n, room, (const uint8_t *)json_string_value(text), len)) {
-        free(bytes);
-        return false;
-    }
-    *out = slice_of(bytes, n);
-    return true;
-}
-
-static bool decode_list(const json_t *list, struct blobs *out)
-{
-    size_t n = json_array_size(list);
-
-    if (n > LIST_MAX)
-        return false;
-    out->items = mem_array(n + 1, sizeof(*out->items));
-    for (size_t i = 0; i < n; i++) {
-        if (!decode(json_array_get(list, i), &out->items[i]))
-            return false;
-        out->count++;
-    }
-    return true;
-}
-
-static void blobs_clear(struct blobs *b)
-{
-    for (size_t i = 0; i < b->count; i++)
-        free((char *)b->items[i].p);
-    free(b->items);
-}
-
-static bool read_time(const json_t *t, wall_ms *out)
-{
-    if (json_is_integer(t)) {
-        *out = (wall_ms)json_integer_value(t) * 1000;
-        return true;
-    }
-    return json_is_string(t) && instant_parse(slice_str(json_string_value(t)), out);
-}
+#include "tests/vectors/lines.h"
 
 static struct trust_store *read_trust(const json_t *line, struct buf *error)
 {
@@ -110,7 +50,7 @@ static struct trust_store *read_trust(const json_t *line, struct buf *error)
     }
     if (file != NULL)
         return trust_load(&params, error);
-    if (decode_list(json_object_get(line, "anchors"), &anchors))
+    if (decode_list(json_object_get(line, "anchors"), decode_base64, &anchors))
         trust = trust_from_der(anchors.items, anchors.count, error);
     else
         (void)buf_add(error, SLICE("\"anchors\" is no list of base64"));
@@ -130,11 +70,6 @@ static json_t *answer(const struct judgement *j, bool enforced, double ms)
                      "path_length", (json_int_t)j->path_length, "anchor", j->anchor, "matched_name",
                      j->matched_name, "ocsp", ocsp_status_name(j->ocsp), "must_staple_missing",
                      j->must_staple_missing, "milliseconds", ms);
-}
-
-static json_t *failed(const char *why)
-{
-    return json_pack("{s:s, s:s}", "verdict", "ERROR", "detail", why);
 }
 
 static json_t *judge(const struct judge_request *req, bool enforced)
@@ -173,12 +108,11 @@ static json_t *run(const json_t *line)
         req.min_rsa_bits = (int)json_integer_value(bits);
     if (level_name != NULL && !tls_level_find(slice_str(level_name), &level))
         out = failed("unknown \"level\"");
-    else if (!json_is_array(json_object_get(line, "chain")) ||
-             !decode_list(json_object_get(line, "chain"), &chain))
+    else if (!decode_list(json_object_get(line, "chain"), decode_base64, &chain))
         out = failed("\"chain\" is no list of base64");
     else if (!read_time(json_object_get(line, "time"), &req.now))
         out = failed("\"time\" is neither ISO 8601 nor seconds");
-    else if (json_is_string(ocsp) && !decode(ocsp, &req.ocsp))
+    else if (json_is_string(ocsp) && !decode_base64(ocsp, &req.ocsp))
         out = failed("\"ocsp\" is no base64");
     else if ((trust = read_trust(line, &error)) == NULL)
         out = failed(buf_cstr(&error));
@@ -188,8 +122,6 @@ static json_t *run(const json_t *line)
         req.chain_count = chain.count;
         out = judge(&req, tls_level_owes_trust(level) || level == LEVEL_FINGERPRINT);
     }
-    if (json_object_get(line, "id") != NULL)
-        (void)json_object_set(out, "id", json_object_get(line, "id"));
     trust_drop(&trust);
     blobs_clear(&chain);
     free((char *)req.ocsp.p);
@@ -199,27 +131,5 @@ static json_t *run(const json_t *line)
 
 int main(void)
 {
-    char *text = NULL;
-    size_t room = 0;
-    ssize_t n;
-    int status = 0;
-
-    while ((n = getline(&text, &room, stdin)) > 0) {
-        json_error_t why;
-        json_t *line, *out;
-
-        if (strspn(text, " \t\r\n") == (size_t)n)
-            continue;
-        line = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &why);
-        out = json_is_object(line) ? run(line) : failed("the line is no JSON object");
-        if (strcmp(json_string_value(json_object_get(out, "verdict")), "ERROR") == 0)
-            status = 1;
-        (void)json_dumpf(out, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
-        (void)fputc('\n', stdout);
-        (void)fflush(stdout);
-        json_decref(out);
-        json_decref(line);
-    }
-    free(text);
-    return status;
+    return lines_run(run);
 }
