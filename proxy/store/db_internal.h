@@ -4,8 +4,8 @@
  *      db_internal - the SQLite file: opening, checking, reading, writing
  *
  * DESCRIPTION
- *      No thread and no lock: one caller at a time.  Nothing here waits longer than DB_BUSY_MS for another
- *      process.  Every failure says what happened and what mends it.
+ *      No thread and no lock: one caller at a time.  Nothing here waits longer than DB_BUSY_MS for
+ *      another process.  Every failure says what happened and what mends it.
  */
 #ifndef TLSMEND_STORE_DB_INTERNAL_H
 #define TLSMEND_STORE_DB_INTERNAL_H

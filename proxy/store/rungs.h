@@ -5,9 +5,9 @@
  *
  * DESCRIPTION
  *      A bounded table (the entry that ends first goes first), shared by all threads, with its own
- *      lock, kept in the store.  What it decides is policy/ladder; these calls apply it to the entry of
- *      an address under the lock.  The port does not matter to the network path but does to the
- *      server: address and port are the key.  An address that never fell costs nothing.
+ *      lock, kept in the store.  What it decides is policy/ladder; these calls apply it to the
+ *      entry of an address under the lock.  The port does not matter to the network path but does
+ *      to the server: address and port are the key.  An address that never fell costs nothing.
  */
 #ifndef TLSMEND_STORE_RUNGS_H
 #define TLSMEND_STORE_RUNGS_H

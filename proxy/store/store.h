@@ -4,16 +4,16 @@
  *      store - what must last: the SQLite database and the thread that writes it
  *
  * DESCRIPTION
- *      One database file, one thread.  What is read in the way of a mail lies in memory (policies.h,
- *      rungs.h), loaded whole when the store opens; changes are marked and written at once by the
- *      thread, in batches, in WAL mode: what was written survives kill -9 (C-STS-09, C-OPS-01).  A
- *      file that cannot be opened, is locked, is from a newer version or is damaged never stops mail
- *      (C-OPS-03): the store then works from memory alone, says so loudly (event record "store"), and
- *      tries again, after a second, then less and less often, at last every minute.  A damaged file
- *      is put aside as NAME.damaged-<time> and a new one made.  A disk that is full: the same as one
- *      that is locked; what memory holds is written when there is room.  A file that is removed or
- *      replaced under us is made anew from memory.  Opened after privileges were dropped; the log
- *      outlives it.
+ *      One database file, one thread.  What is read in the way of a mail lies in memory
+ *      (policies.h, rungs.h), loaded whole when the store opens; changes are marked and written at
+ *      once by the thread, in batches, in WAL mode: what was written survives kill -9 (C-STS-09,
+ *      C-OPS-01).  A file that cannot be opened, is locked, is from a newer version or is damaged
+ *      never stops mail (C-OPS-03): the store then works from memory alone, says so loudly (event
+ *      record "store"), and tries again, after a second, then less and less often, at last every
+ *      minute.  A damaged file is put aside as NAME.damaged-<time> and a new one made.  A disk
+ *      that is full: the same as one that is locked; what memory holds is written when there is
+ *      room.  A file that is removed or replaced under us is made anew from memory.  Opened after
+ *      privileges were dropped; the log outlives it.
  */
 #ifndef TLSMEND_STORE_STORE_H
 #define TLSMEND_STORE_STORE_H
@@ -35,8 +35,8 @@ struct store_params {
 /* Never NULL: at the worst it works from memory; *warning (NULL: not wanted) then has one line that
  * names path, trouble and mend. */
 struct store *store_open(const struct store_params *p, struct buf *warning);
-/* Waits until all that was changed before the call is on disk, at most `ms`; false: it is not.  While
- * the disk is in trouble it is tried at once.  Any thread, but not in the way of a mail. */
+/* Waits until all that was changed before the call is on disk, at most `ms`; false: it is not.
+ * While the disk is in trouble it is tried at once.  Any thread, but not in the way of a mail. */
 bool store_flush(struct store *s, int64_t ms);
 /* Writes what waits (at most 2 s), ends the thread. */
 void store_close(struct store **s);

@@ -4,8 +4,8 @@
  *      store_internal - what the thread of the store asks of the tables
  *
  * DESCRIPTION
- *      Writing: `take` gives jobs (copies) away, `settle` hears whether they are on the disk; between
- *      the two no lock is held.  Reading: `load` for each row, then `loaded`.
+ *      Writing: `take` gives jobs (copies) away, `settle` hears whether they are on the disk;
+ *      between the two no lock is held.  Reading: `load` for each row, then `loaded`.
  */
 #ifndef TLSMEND_STORE_STORE_INTERNAL_H
 #define TLSMEND_STORE_STORE_INTERNAL_H

@@ -4,12 +4,12 @@
  *      table_internal - entries by key, by time, and those that the disk has not got yet
  *
  * DESCRIPTION
- *      What policies and rungs have alike.  A slot is the first member of an entry.  It is found by its
- *      key (a hash with a secret, so that nobody can choose keys that fall together), ordered by a
- *      time (a heap), and marked when the disk is to be told of it.  A mark is a flag and no job: an
- *      entry that changes a hundred times is written once, and however long the disk is gone,
- *      nothing grows.  An entry that is removed but may be on the disk stays, as "gone", until the
- *      disk has lost it too.  The lock is the owner's.
+ *      What policies and rungs have alike.  A slot is the first member of an entry.  It is found
+ *      by its key (a hash with a secret, so that nobody can choose keys that fall together),
+ *      ordered by a time (a heap), and marked when the disk is to be told of it.  A mark is a flag
+ *      and no job: an entry that changes a hundred times is written once, and however long the
+ *      disk is gone, nothing grows.  An entry that is removed but may be on the disk stays, as
+ *      "gone", until the disk has lost it too.  The lock is the owner's.
  */
 #ifndef TLSMEND_STORE_TABLE_INTERNAL_H
 #define TLSMEND_STORE_TABLE_INTERNAL_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The memory of the ladder by address (C-TLS-06); the ladder itself is in test_ladder.c, what lasts in
- * test_store.c. */
+/* The memory of the ladder by address (C-TLS-06); the ladder itself is in test_ladder.c, what
+ * lasts in test_store.c. */
 #include "tests/unit/store/store_rig.h"
 
 #include <pthread.h>

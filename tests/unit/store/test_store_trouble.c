@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file cannot be used: mail goes on from memory, it is said, and what can be saved is (C-OPS-03). */
+/* The file cannot be used: mail goes on from memory, it is said, and what can be saved is
+ * (C-OPS-03). */
 #include "tests/unit/store/store_rig.h"
 
 #include <dirent.h>
