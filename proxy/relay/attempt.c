@@ -149,6 +149,8 @@ static enum reason why_no_tls(const struct attempt *a)
         return a->tls->reason;
     if (a->why_clear != REASON_OK)
         return a->why_clear;
+    if (a->stage == STAGE_STARTTLS && a->reason != REASON_OK)
+        return a->reason; /* an injection, a connection that was cut */
     if (a->smtp == NULL || a->smtp->starttls_refused)
         return REASON_STARTTLS_REFUSED;
     return a->smtp->masked && !a->smtp->starttls_offered ? REASON_STARTTLS_MASKED
