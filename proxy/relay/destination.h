@@ -81,5 +81,7 @@ const struct policy_entry *destination_policy(const struct destination *d);
 void destination_policy_text(const struct destination *d, struct buf *out);
 /* MTA-STS stands behind what is owed to this host, or behind its being skipped (C-STS-11). */
 bool destination_sts_holds(const struct destination_host *h);
+/* Its demand forbids to try it, and that is what is to be told of it. */
+bool destination_host_skipped(const struct destination_host *h);
 
 #endif

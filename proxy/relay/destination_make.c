@@ -180,6 +180,15 @@ static void settle_nobody(struct destination *d, const struct host_answers *answ
                          d->hosts[0].name);
 }
 
+/* A host without an address has trouble of its own; but of one that the MTA-STS policy does not list
+ * nothing counts that DNS says: whoever forges an MX record can name a host that does not exist, and no
+ * mail bounces for that (C-STS-11). */
+bool destination_host_skipped(const struct destination_host *h)
+{
+    return h->demand.skip == REASON_STS_MX_NOT_LISTED ||
+           (h->demand.skip != REASON_OK && h->addr_count > 0);
+}
+
 /* There are hosts, and none may be used: the first that says so decides, temporary before final. */
 static bool settle_skipped(struct destination *d)
 {
@@ -188,7 +197,7 @@ static bool settle_skipped(struct destination *d)
     for (size_t i = 0; i < d->host_count; i++) {
         const struct destination_host *h = &d->hosts[i];
 
-        if (h->addr_count == 0 || h->demand.skip == REASON_OK)
+        if (!destination_host_skipped(h))
             continue;
         if (found == NULL || (reason_info(found->demand.skip)->code >= 500 &&
                               reason_info(h->demand.skip)->code < 500))

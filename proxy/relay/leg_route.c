@@ -300,7 +300,7 @@ static void note_skipped(struct leg *l)
     for (size_t i = 0; i < l->dest->host_count; i++) {
         const struct destination_host *h = &l->dest->hosts[i];
 
-        if (h->demand.skip == REASON_OK || h->addr_count == 0)
+        if (!destination_host_skipped(h))
             continue;
         skip_log(l->services->log, l->envelope, l->id, l->dest, h);
         leg_keep_failure(l, STAGE_POLICY, h->demand.skip, NULL, h->why_skipped);
