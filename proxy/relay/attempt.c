@@ -136,17 +136,28 @@ static void put_negotiation(struct record *r, const struct attempt *a)
 
 /* ---- what each policy would say of this connection ---- */
 
+/* How the handshake that was begun failed; OK: it did not, or it was left in the middle.  One that
+ * stalls is ended by the clock, and TLS itself has no word about it. */
+static enum reason handshake_failure(const struct attempt *a)
+{
+    if (a->tls->reached.tls || a->tls->reason != REASON_OK)
+        return a->tls->reason;
+    return reason_info(a->reason)->stage == STAGE_HANDSHAKE ? a->reason : REASON_OK;
+}
+
 /* Far enough to know whether there is TLS? */
 static bool tls_was_decided(const struct attempt *a)
 {
-    return a->handshake || a->why_clear != REASON_OK ||
+    if (a->handshake)
+        return a->tls->reached.tls || handshake_failure(a) != REASON_OK;
+    return a->why_clear != REASON_OK ||
            (a->smtp != NULL && (a->smtp->ehlo_reply[0] != '\0' || a->smtp->helo_only));
 }
 
 static enum reason why_no_tls(const struct attempt *a)
 {
     if (a->handshake)
-        return a->tls->reason;
+        return handshake_failure(a);
     if (a->why_clear != REASON_OK)
         return a->why_clear;
     if (a->stage == STAGE_STARTTLS && a->reason != REASON_OK)
