@@ -3,6 +3,7 @@
 
 import pytest
 
+from lab.dane import tlsa
 from lab.daned import OTHER_KEY, Daned
 
 # How a TLSA look-up can fail: the resolver gives up, or the answer does not validate.
@@ -179,6 +180,16 @@ def test_c_dane_02_bogus_addresses_of_a_secure_mx(scene):
     assert reply.code == 451 and not mx.records and not dane.asked(mx)
 
 
+def test_c_dane_02_one_bogus_family_of_addresses(scene):
+    """The other one is signed, and used."""
+    dane = Daned(scene, zone="crafted")
+    mx = dane.mx("good")
+    dane.mismatch(mx)
+    dane.domain.fault("AAAA", "badsig", label="mx")
+    attempt = dane.refused("dane-mismatch", mx)
+    assert attempt["address"] == mx.addresses[0] and len(mx.records) == 1
+
+
 @pytest.mark.parametrize("label", ["badsig", "expired"])
 def test_c_dane_02_a_bogus_mx_record(scene, label):
     """In tampered.example the MX records of these have damaged or old signatures."""
@@ -227,6 +238,41 @@ def test_c_dane_02_proved_absence_of_a_scripted_server(scene):
     mx = dane.mx("good")
     dane.delivered(mx, dane="absent", demand="verify")
     assert dane.asked(mx)
+
+
+# -- the TLSA record is kept elsewhere ------------------------------------------------------------
+
+def kept_elsewhere(scene, dane, mx, zone, cert):
+    """_25._tcp.mx is an alias, as hosters do it."""
+    other = scene.domain(zone=zone)
+    other.add("TLSA", tlsa(3, 1, 1, cert), label="tlsa")
+    dane.domain.cname("_25._tcp.mx", f"tlsa.{other.name}")
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_c_dane_02_a_tlsa_record_behind_a_secure_alias(scene, good):
+    dane = Daned(scene)
+    mx = dane.mx("self-signed")
+    kept_elsewhere(scene, dane, mx, "nsec3", mx.chain if good else OTHER_KEY)
+    if good:
+        dane.delivered(mx, tlsa_base=mx.host, dane_outcome="ok")
+    else:
+        dane.refused("dane-mismatch", mx, tlsa_base=mx.host)
+
+
+def test_c_dane_02_a_tlsa_record_behind_an_insecure_zone_is_none(scene):
+    dane = Daned(scene)
+    mx = dane.mx("self-signed")
+    kept_elsewhere(scene, dane, mx, "plain", mx.chain)
+    attempt = dane.refused("self-signed", mx, dane="absent", demand="verify")
+    assert "not signed" in attempt["dane_detail"]
+
+
+def test_c_dane_02_a_tlsa_alias_that_leads_nowhere_is_a_failure(scene):
+    dane = Daned(scene)
+    mx = dane.mx("good")
+    dane.domain.cname("_25._tcp.mx", "tlsa.servfail.example")
+    dane.deferred("tlsa-lookup-failed", mx)
 
 
 # -- aliases --------------------------------------------------------------------------------------
