@@ -283,7 +283,7 @@ static bool is_policy_value(struct slice s)
 
 struct policy_reader {
     struct sts_policy p;
-    size_t mx_room;
+    size_t mx_room, text_size, text_used;
     bool version, mode, max_age; /* seen: the first entry counts, later ones are ignored */
     sts_extension_fn *each;
     void *ctx;
@@ -330,9 +330,13 @@ static const char *read_mx(struct policy_reader *r, struct slice value)
         return "an mx is neither a host name nor *. and a host name";
     if (p->mx_count == r->mx_room) {
         r->mx_room = r->mx_room > 0 ? r->mx_room * 2 : 4;
-        p->mx = mem_resize(p->mx, r->mx_room, sizeof(p->mx[0]));
+        p->mx = mem_resize(p->mx, r->mx_room, sizeof(char *));
     }
-    pattern = p->mx[p->mx_count++];
+    if (p->mx_text == NULL)
+        p->mx_text = mem_zalloc(r->text_size);
+    pattern = p->mx_text + r->text_used;
+    r->text_used += value.n + 1;
+    p->mx[p->mx_count++] = pattern;
     for (size_t i = 0; i < value.n; i++) {
         char c = value.p[i];
 
@@ -386,6 +390,7 @@ static const char *read_policy(struct policy_reader *r, struct slice body)
 
     if (body.n > STS_POLICY_MAX)
         return "it is larger than 64 KiB";
+    r->text_size = body.n; /* "mx:" is more than the NUL that a pattern gets */
     /* sts-policy-term = LF / CRLF stands between lines, and may stand behind the last. */
     while (wrong == NULL && body.n > 0) {
         bool ended = slice_cut(body, '\n', &line, &body);
@@ -412,6 +417,7 @@ bool sts_policy_parse(struct slice body, struct sts_policy *out, const char **wh
 void sts_policy_clear(struct sts_policy *p)
 {
     free(p->mx);
+    free(p->mx_text);
     *p = (struct sts_policy){.mode = STS_NONE};
 }
 

@@ -50,9 +50,10 @@ enum sts_txt sts_discover(const struct slice *rdata, size_t count, struct sts_re
 
 struct sts_policy {
     enum sts_mode mode;
-    int64_t max_age;            /* seconds, capped */
-    char (*mx)[DOMAIN_MAX + 3]; /* patterns in order, lower case: "*.example.com" */
+    int64_t max_age; /* seconds, capped */
+    char **mx;       /* patterns in order, lower case: "*.example.com" */
     size_t mx_count;
+    char *mx_text; /* inside: all of them in one block; 64 KiB of policy name 13,000 */
 };
 
 /* The body of a policy (C-STS-03), at most STS_POLICY_MAX bytes.  True: *out is yours to

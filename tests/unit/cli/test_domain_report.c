@@ -145,7 +145,7 @@ struct scene {
     struct mx_target target;
     struct destination dest;
     struct policy_entry held;
-    char mx[1][DOMAIN_MAX + 3];
+    char mx[DOMAIN_MAX + 3], *list[1];
     struct domain_report report;
 };
 
@@ -168,7 +168,8 @@ static struct scene *scene_new(void)
     s->dest.host_count = 1;
     s->dest.targets = &s->target;
     s->dest.target_count = 1;
-    put(s->mx[0], sizeof(s->mx[0]), "*.example");
+    put(s->mx, sizeof(s->mx), "*.example");
+    s->list[0] = s->mx;
     s->held.held = (struct sts_held){
         .policy = true,
         .id = "old",
@@ -176,7 +177,7 @@ static struct scene *scene_new(void)
         .fetched = NOW - 7200000,
         .expires = NOW - 1000,
     };
-    s->held.policy = (struct sts_policy){STS_ENFORCE, 7199, s->mx, 1};
+    s->held.policy = (struct sts_policy){STS_ENFORCE, 7199, s->list, 1, NULL};
     s->report = (struct domain_report){
         .settings = &s->settings,
         .dest = &s->dest,
