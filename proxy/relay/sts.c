@@ -27,6 +27,7 @@ static void work_free(void *owner)
 
     policy_entry_drop(&w->held);
     timer_free(&w->patience);
+    timer_free(&w->other);
     resolver_share_drop(&w->resolver);
     snapshot_drop(&w->snapshot);
     w->magic = 0;
@@ -59,6 +60,13 @@ static void give_slot_back(struct sts_agent *a)
     start_fetch(next);
 }
 
+static void unclaim(struct sts_work *w)
+{
+    if (w->claimed)
+        policies_release(w->agent->services->policies, w->domain);
+    w->claimed = false;
+}
+
 static void work_unlink(struct sts_work *w)
 {
     *w->link = w->next;
@@ -70,7 +78,9 @@ static void work_unlink(struct sts_work *w)
         sts_fetch_cancel(&w->fetch);
         give_slot_back(w->agent);
     }
+    unclaim(w);
     timer_disarm(w->patience);
+    timer_disarm(w->other);
     loop_defer(w->agent->services->loop, work_free, w);
 }
 
@@ -87,13 +97,18 @@ static void work_end(struct sts_work *w, const struct sts_step_taken *taken)
     while (w->waiters != NULL) {
         struct sts_query *q = w->waiters;
         struct sts_found found = {.why = taken->why, .trouble = w->trouble};
+        const char *detail = w->detail;
 
         w->waiters = q->next;
         if (q->next != NULL)
             q->next->link = &w->waiters;
         if (in_force && w->held != NULL)
             found.entry = policy_entry_hold(w->held);
-        (void)snprintf(found.detail, sizeof(found.detail), "%s", w->detail);
+        if (found.trouble == REASON_OK && taken->degraded && w->seen == STS_SEEN_RECORD) {
+            found.trouble = REASON_STS_FETCH_FAILED; /* for a mail before this one, or just now */
+            detail = taken->why;
+        }
+        (void)snprintf(found.detail, sizeof(found.detail), "%s", detail);
         q->done(q->owner, &found);
         free(q);
     }
@@ -146,6 +161,14 @@ static void work_step(struct sts_work *w)
         work_end(w, &taken);
 }
 
+/* The cache has changed. */
+static void look_again(struct sts_work *w)
+{
+    policy_entry_drop(&w->held);
+    w->held = policies_find(w->agent->services->policies, w->domain);
+    work_step(w);
+}
+
 static void on_fetched(void *owner, const struct sts_fetched_text *text)
 {
     struct sts_work *w = OBJ_CAST(sts_work, STS_WORK_MAGIC, owner);
@@ -167,9 +190,8 @@ static void on_fetched(void *owner, const struct sts_fetched_text *text)
         work_trouble(w, text->reason, text->detail);
         policies_failed(p, w->domain, id, loop_wall());
     }
-    policy_entry_drop(&w->held);
-    w->held = policies_find(p, w->domain);
-    work_step(w);
+    unclaim(w);
+    look_again(w);
 }
 
 static void start_fetch(struct sts_work *w)
@@ -183,7 +205,15 @@ static void want_fetch(struct sts_work *w)
     struct sts_agent *a = w->agent;
     struct sts_work **at = &a->queue;
 
-    timer_arm(w->patience, snapshot_settings(w->snapshot)->mta_sts.timeout);
+    if (!w->waits_for_other)
+        timer_arm(w->patience, snapshot_settings(w->snapshot)->mta_sts.timeout);
+    if (!w->claimed)
+        w->claimed = policies_claim(a->services->policies, w->domain);
+    w->waits_for_other = !w->claimed;
+    if (w->waits_for_other) {
+        timer_arm(w->other, STS_OTHER_LOOK_MS);
+        return;
+    }
     if (a->fetching < a->fetches) {
         start_fetch(w);
         return;
@@ -193,6 +223,11 @@ static void want_fetch(struct sts_work *w)
     w->behind = NULL;
     w->queued = true;
     *at = w;
+}
+
+static void on_other(void *owner)
+{
+    look_again(OBJ_CAST(sts_work, STS_WORK_MAGIC, owner));
 }
 
 /* Nobody waits for ever: neither for a place among the fetches nor, where a policy is at hand, for a TXT
@@ -212,6 +247,10 @@ static void on_patience(void *owner)
         w->fetched = STS_FETCH_FAILED;
         work_trouble(w, REASON_STS_FETCH_FAILED,
                      "too many fetches at one time: mta_sts.fetches is the bound");
+    } else if (w->waits_for_other) {
+        timer_disarm(w->other);
+        w->fetched = STS_FETCH_FAILED;
+        work_trouble(w, REASON_STS_FETCH_FAILED, "no answer within mta_sts.timeout");
     } else {
         dns_cancel(&w->txt);
         w->seen = STS_SEEN_FAILED;
@@ -293,6 +332,7 @@ static struct sts_work *work_new(struct sts_agent *a, struct snapshot *snap, con
     w->resolver = resolver_share_hold(a->services->resolver);
     (void)snprintf(w->domain, sizeof(w->domain), "%s", domain);
     w->patience = timer_new(a->services->loop, on_patience, w);
+    w->other = timer_new(a->services->loop, on_other, w);
     w->held = policies_find(a->services->policies, domain);
     w->next = a->works[at];
     w->link = &a->works[at];
@@ -390,7 +430,8 @@ void sts_agent_free(struct sts_agent **held)
             while (w->waiters != NULL) {
                 struct sts_query *q = w->waiters;
 
-                sts_cancel(&q);
+                w->waiters = q->next;
+                free(q);
             }
             work_unlink(w);
         }

@@ -10,6 +10,7 @@
 #define STS_BUCKETS 256
 #define STS_RECORD_PATIENCE_MS 5000 /* for the TXT record, while a live policy is at hand */
 #define STS_REFRESH_BATCH 16
+#define STS_OTHER_LOOK_MS 20 /* how often to look whether another thread's fetch has ended */
 
 struct sts_query { /* one who waits */
     sts_done_fn *done;
@@ -36,6 +37,9 @@ struct sts_work { /* one domain that is being looked up */
     struct dns_query *txt;
     struct sts_fetch *fetch;
     struct timer *patience;
+    bool claimed;        /* the fetch is ours to make, among all threads */
+    struct timer *other; /* while it is another thread's */
+    bool waits_for_other;
     bool queued;
     struct sts_work *behind; /* in agent->queue */
     struct sts_query *waiters;

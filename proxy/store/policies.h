@@ -36,6 +36,10 @@ bool policies_put(struct policies *p, const char *domain, const char *id, struct
                   wall_ms now);
 /* A fetch for `id` failed ("" in a refresh without a record). */
 void policies_failed(struct policies *p, const char *domain, const char *id, wall_ms now);
+/* One thread at a time fetches the policy of a domain.  True: it is you, until policies_release(); false:
+ * somebody else does, and what comes of it will be found here. */
+bool policies_claim(struct policies *p, const char *domain);
+void policies_release(struct policies *p, const char *domain);
 /* A mail used it; written at most once a day. */
 void policies_used(struct policies *p, const char *domain, wall_ms now);
 void policies_remove(struct policies *p, const char *domain);

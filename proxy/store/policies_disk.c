@@ -27,6 +27,7 @@ struct policies *policies_new(size_t max, bool lasting, struct bell *bell)
     table_init(&p->table, lasting, free_slot);
     TAILQ_INIT(&p->by_use);
     TAILQ_INIT(&p->failures);
+    SLIST_INIT(&p->claims);
     INVARIANT(pthread_mutex_init(&p->lock, NULL) == 0);
     return p;
 }
@@ -36,6 +37,7 @@ void policies_free(struct policies **held)
     struct policies *p = *held;
 
     *held = NULL;
+    policies_claims_clear(p);
     table_clear(&p->table);
     (void)pthread_mutex_destroy(&p->lock);
     free(p);

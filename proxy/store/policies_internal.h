@@ -39,6 +39,9 @@ struct policy_slot {
 
 TAILQ_HEAD(slots_by_use, policy_slot);
 
+struct policy_claim;
+SLIST_HEAD(policy_claims, policy_claim);
+
 struct policies {
     pthread_mutex_t lock;
     struct bell *bell;
@@ -51,6 +54,7 @@ struct policies {
     bool timed;       /* policies_due() was called: `span`, and times in the heap */
     int64_t span;
     wall_ms clock; /* the highest time seen by it */
+    struct policy_claims claims;
 };
 
 /* Of all texts together. */
@@ -70,5 +74,7 @@ struct policy_slot *policy_slot_of(struct slot *s);
 /* Both locked.  A slot for the domain, out of its list, to be changed and then enlisted. */
 struct policy_slot *policies_slot(struct policies *p, const char *domain);
 void policies_enlist(struct policies *p, struct policy_slot *s);
+
+void policies_claims_clear(struct policies *p);
 
 #endif

@@ -420,6 +420,25 @@ static void threads(void **state)
     assert_string_equal(rig_sql(rig_path, "PRAGMA integrity_check"), "ok");
 }
 
+/* C-STS-04: of all threads one fetches the policy of a domain. */
+static void one_claims(void **state)
+{
+    struct store *s = rig_memory(10);
+    struct policies *p = store_policies(s);
+
+    (void)state;
+    assert_true(policies_claim(p, "a.example"));
+    assert_false(policies_claim(p, "a.example"));
+    assert_true(policies_claim(p, "b.example"));
+    policies_release(p, "a.example");
+    assert_true(policies_claim(p, "a.example"));
+    assert_false(policies_claim(p, "b.example"));
+    policies_release(p, "nobody.example");
+    policies_release(p, "b.example");
+    assert_true(policies_claim(p, "b.example"));
+    rig_close(&s); /* with two claims open */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +453,7 @@ int main(void)
         cmocka_unit_test(due_of_a_short_life),
         cmocka_unit_test(c_sts_09_dropped),
         cmocka_unit_test(c_ops_03_clock),
+        cmocka_unit_test(one_claims),
         cmocka_unit_test(many),
         cmocka_unit_test_setup_teardown(threads, rig_setup, rig_teardown),
     };
