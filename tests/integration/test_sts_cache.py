@@ -104,6 +104,8 @@ def test_c_sts_07_not_again_within_five_minutes_of_a_failure(scene):
     kept.policy.txt("v=STSv1; id=2;")
     for _ in range(3):
         assert policed.in_force(kept) and not policed.in_force(fresh)
+        assert policed.attempt(fresh)["sts_trouble"] == "sts-fetch-failed"   # also while nothing is fetched
+        assert skip(policed, kept)["sts_trouble"] == "sts-fetch-failed"
     policed.tlsmend.clock.turn("4m")
     assert policed.in_force(kept) and not policed.in_force(fresh)
     assert [r.status for r in policed.fetched(kept, 2)] == [200, 500]
