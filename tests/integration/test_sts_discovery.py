@@ -132,6 +132,8 @@ def test_c_sts_05_never_a_parents(scene):
     assert asked == {f"_mta-sts.{child}."}
     policed.fetched(parent, 0)
     assert policed.in_force(parent)
+    assert policed.send(child).code == 250   # nor once the parent's is in the cache
+    assert "sts_id" not in policed.attempt(child)
 
 
 def test_c_sts_05_never_the_mxs(scene):
