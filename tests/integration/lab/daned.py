@@ -90,11 +90,12 @@ class Daned:
         """No connection to any of these hosts, for this reason; their skip records.  What became of the mail is not
         looked at."""
         self.send()
+        for mx in hosts:
+            assert not mx.records and not self.capture.flows(addresses=mx.addresses), mx.records
         records = [self.tlsmend.wait_records("skip", mx=mx.host)[-1] for mx in hosts]
-        for mx, record in zip(hosts, records):
+        for record in records:
             assert record["reason"] == reason and record["hint"]
             assert {k: record.get(k) for k in fields} == fields
-            assert not mx.records and not self.capture.flows(addresses=mx.addresses)
         return records
 
     def deferred(self, reason, *hosts, **fields):
