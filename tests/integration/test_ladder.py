@@ -426,7 +426,8 @@ def test_c_tls_06_clear_text_is_remembered_for_may_only(scene):
 
 
 @pytest.mark.parametrize("phase", ["mail", "rcpt"])
-@pytest.mark.parametrize("words", ["530 5.7.0 Must issue a STARTTLS command first", "454 4.7.0 TLS required"])
+@pytest.mark.parametrize("words", ["530 5.7.0 Must issue a STARTTLS command first", "454 4.7.0 TLS required"],
+                         ids=["530", "454"])
 def test_c_tls_11_a_late_demand_for_tls_forgets_the_rung(scene, phase, words):
     """Clear text was what worked; now the MX demands TLS, so the next mail begins with the full hello."""
     domain = scene.domain()
