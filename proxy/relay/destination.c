@@ -260,8 +260,10 @@ static void start_sts(struct destination_query *q)
     d->sts = (struct sts_found){.why = "MTA-STS is not looked for"};
     if (q->sts_known || !domain_normalise(slice_str(d->nexthop), d->policy_domain))
         q->sts_known = true;
-    else
+    else {
+        d->sts.why = "there is no host to ask it for"; /* where the MX look-up ends it all */
         q->sts = sts_find(q->services->sts, d->snapshot, d->policy_domain, false, on_sts, q);
+    }
 }
 
 struct destination_query *destination_find(struct services *sv, struct snapshot *snap,
