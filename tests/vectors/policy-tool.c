@@ -27,12 +27,17 @@
  *              verdict AUTHENTICATED, REFUSED, UNAUTHENTICATED (records, none usable: TLS is owed) or
  *              NO-DANE (no records); reason, detail, matched (index of the record), depth, records
  *
+ *      "answers": {"ADDRESS host": {...}, "CNAME name": {...}, "TLSA _25._tcp.name": {...}}, each
+ *      {secure, canonical, rdata [hex, ...], failed}; one that is not there is a signed absence; "host",
+ *      "mx_secure"
+ *              verdict PLANNED, state (does DANE apply), base, detail, usable, asked [...]
+ *
  *      Everywhere: "id" is given back; verdict ERROR with "detail" where the line cannot be used.
  *      Exit code 0, or 1 if one line was an ERROR.
  */
 #include "certs/dane.h"
 #include "proxy/policy/mtasts.h"
-#include "proxy/policy/tlsa.h"
+#include "proxy/policy/tlsa_plan.h"
 #include "tests/vectors/lines.h"
 
 #define MADE_MAX (1024 * 1024)
@@ -88,7 +93,8 @@ static bool txt_rdata(const json_t *strings, struct slice *out)
         struct slice s = json_text(json_array_get(strings, i));
 
         wire[at++] = (char)s.n;
-        memcpy(wire + at, s.p, s.n);
+        if (s.n > 0)
+            memcpy(wire + at, s.p, s.n);
         at += s.n;
     }
     *out = slice_of(wire, bytes);
@@ -183,7 +189,7 @@ static json_t *run_patterns(const json_t *line)
     return json_pack("{s:s}", "verdict", found ? "MATCH" : "NO-MATCH");
 }
 
-/* ---- DANE ---- */
+/* ---- TLSA records ---- */
 
 static json_t *records_json(const struct tlsa_record *records, size_t count)
 {
@@ -317,6 +323,68 @@ static json_t *run_tlsa(const json_t *line)
     return out;
 }
 
+/* ---- look-ups ---- */
+
+/* "answers" may leave out what would be a signed "there is none". */
+static void give(struct tlsa_plan *plan, const json_t *told, const struct blobs *rdata)
+{
+    const char *canonical = json_string_value(json_object_get(told, "canonical"));
+    struct tlsa_answer answer = {
+        .status = told == NULL ? TLSA_ANSWER_NONE : TLSA_ANSWER_RECORDS,
+        .secure = told == NULL || json_is_true(json_object_get(told, "secure")),
+        .canonical = canonical,
+        .rdata = rdata->items,
+        .count = rdata->count,
+    };
+
+    if (json_is_true(json_object_get(told, "failed")))
+        answer.status = TLSA_ANSWER_FAILED;
+    tlsa_plan_answer(plan, &answer);
+}
+
+static json_t *plan_json(const struct tlsa_plan *plan, json_t *asked)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:o}", "verdict", "PLANNED", "state",
+                     dane_state_name(plan->state), "base", plan->base, "detail", plan->detail,
+                     "usable", (int)plan->usable_count, "asked", asked);
+}
+
+static json_t *run_plan(const json_t *line)
+{
+    static const char *const kinds[] = {"ADDRESS", "CNAME", "TLSA"};
+    const char *host = json_string_value(json_object_get(line, "host"));
+    json_t *asked = json_array(), *out = NULL;
+    struct tlsa_plan plan;
+    struct tlsa_ask ask;
+    char key[TLSA_NAME_MAX + 16];
+
+    if (host == NULL) {
+        json_decref(asked);
+        return failed("\"host\" is missing");
+    }
+    tlsa_plan_init(&plan, host, 25, json_is_true(json_object_get(line, "mx_secure")), true);
+    while (out == NULL && (ask = tlsa_plan_next(&plan)).type != TLSA_ASK_DONE) {
+        struct blobs rdata = {NULL, 0};
+        json_t *told;
+
+        (void)snprintf(key, sizeof(key), "%s %s", kinds[ask.type], ask.name);
+        (void)json_array_append_new(asked, json_string(key));
+        told = json_object_get(json_object_get(line, "answers"), key);
+        if (json_object_get(told, "rdata") != NULL &&
+            !decode_list(json_object_get(told, "rdata"), decode_hex, &rdata))
+            out = failed("\"rdata\" of an answer is no list of hex");
+        else
+            give(&plan, told, &rdata);
+        blobs_clear(&rdata);
+    }
+    if (out == NULL)
+        out = plan_json(&plan, asked);
+    else
+        json_decref(asked);
+    tlsa_plan_clear(&plan);
+    return out;
+}
+
 /* ---- lines ---- */
 
 static const struct question {
@@ -332,6 +400,7 @@ static const struct question {
     {"rdata_hex", run_rdata, true},
     {"rdata", run_rdata, false},
     {"tlsa", run_tlsa, false},
+    {"answers", run_plan, false},
 };
 
 static json_t *run(const json_t *line)
