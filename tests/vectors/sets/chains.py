@@ -1,16 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates for the x509 set beyond those of the integration lab's list."""
 
-import sys
-
-from .common import ROOT
-
-sys.path.insert(0, str(ROOT / "tests/integration"))
-
-from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: E402
-from lab import pki as lab_pki  # noqa: E402
-from lab import tlspeer  # noqa: E402
-from OpenSSL import SSL  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from lab import pki as lab_pki
+from lab import tlspeer
+from OpenSSL import SSL
 
 _keys = {}
 

@@ -5,21 +5,18 @@ Uses the integration lab (tests/integration/README.md): network namespaces, a DN
 an MX that does what it is told.  The form of requests and answers is in ../README.md.
 """
 
-import sys
 import threading
 import time
 
-from .common import ROOT
+from lab import smtpc
+from lab.hostile import CLOSE, RESET, Each, HostileMx
+from lab.process import Timeout, wait_for
+from lab.scene import Lab, Scene
+from lab.tlsmend import Tlsmend
 
-sys.path.insert(0, str(ROOT / "tests/integration"))
-
-from lab import smtpc  # noqa: E402
-from lab.hostile import CLOSE, RESET, Each, HostileMx  # noqa: E402
-from lab.process import Timeout, wait_for  # noqa: E402
-from lab.scene import Lab, Scene  # noqa: E402
-from lab.tlsmend import Tlsmend  # noqa: E402
-
-from . import chains  # noqa: E402
+from . import chains
+from .common import BUILD, LineTool
+from .stage import Stage
 
 CAPABILITIES = ("PIPELINING", "SIZE 104857600", "8BITMIME", "ENHANCEDSTATUSCODES")
 SENDER = "sender@client.lab.example"
@@ -90,6 +87,7 @@ class Player:
     def __init__(self, levels=("may", "verify"), **settings):
         self.lab = Lab()
         self.tlsmend = {}
+        self._stage = None
         self._lock = threading.Lock()
         self._last_words = ""
         try:
@@ -103,11 +101,21 @@ class Player:
             self.lab.close()
             raise
 
+    @property
+    def stage(self):
+        """Where cases of mta-sts and dane run, in the same lab."""
+        with self._lock:
+            if self._stage is None:
+                self._stage = Stage(self.lab, LineTool(BUILD / "tests/policy-tool"))
+            return self._stage
+
     def close(self):
         """Ends everything; an AssertionError tells of a daemon that did not end well."""
         try:
             for daemon in self.tlsmend.values():
                 daemon.stop(timeout=60)
+            if self._stage is not None:
+                self._stage.close()
         finally:
             self.lab.close()
 

@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mta-sts: steps of a policy's life in the cache, with a daemon of its own whose clock is turned.
+
+A step is a pair of what happens and what follows.  What happens is done to a real domain (its TXT record, its
+policy host, its policy, the clock, the daemon), then a mail is sent, and what follows is looked for in what
+that mail showed.  Alternatives ("or") are lives of their own.
+"""
+
+import datetime
+import itertools
+import json
+import re
+
+from lab.process import wait_for
+
+from .lexicon import Lexicon, NotUnderstood, without_remarks
+from .outcome import PHRASES
+from .stage import Stage
+
+ELSEWHERE = "elsewhere.example"
+_LIVES_MAX = 12
+_MAX_AGE = 7 * 86400
+_FIELDS = {"id", "source", "note", "why", "disputed", "steps", "title", "expect"}
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400,
+          "year": 365 * 86400}
+_NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10, "half": 0.5}
+
+_POLICY = r"(?:the |a |an )?(?:cached |old |new |valid |live |existing |same |stored |mta sts )*(?:policy|policies|entry|record)"
+_NOT = r"(?:does not|doesn't|do not|no longer|not|did not)"
+_TIME = (r"(?:after |wait(?:ing)? |past )?(?:another |about |more than |at least )?(?P<n>\d+|a|an|one|two|three|four|five|six|ten|half)"
+         r"(?: an?)? (?P<unit>second|minute|hour|day|week|month|year)s?(?: (?:later|pass|passes|passed|old|go by|have passed|has passed))*")
+_FAILS = (r"(?:fails?|failed|failing|failure|error|errors|unavailable|unreachable|blocked|down|times? ?out|timed out|timeout|impossible"
+          r"|(?:answers|returns|gives|says|is|with|http)? ?(?:4\d\d|5\d\d)|broken)")
+_IS = r"(?: (?:is|are|was|has|have|now|then|becomes?|has been|still|been))*"
+
+HAPPENS = Lexicon([
+    (r"nothing(?: is)?(?: yet)? cached|no(?: cached)? policy(?: is)?(?: yet)?(?: cached| known)?|(?:the )?empty cache|cache(?: is)? empty"
+     r"|(?:policy )?not(?: yet)? cached|unknown domain|no cache entry|nothing(?: is)? known|fresh cache", "empty"),
+    (rf"(?:https?|policy|refetch|re fetch|fetch|web|http)?(?: ?(?:fetch(?:ing)?|request|refetch|host|server|refresh))+(?: of)?"
+     rf"(?: (?P<new>(?:the|a|this|that) new (?:id|policy)(?:'s policy)?)| (?:the|a|its) policy)?{_IS} {_FAILS}"
+     rf"|(?:https|http) {_FAILS}|(?:new |the )?policy (?:cannot|can not|could not) be (?:re ?)?fetched|(?:blocks?|breaks?) (?:https?|the fetch)",
+     "fetch-fails"),
+    (r"(?:policy (?:host|server)|https|mta sts(?: host)?)(?:'s)? certificate(?: is| has)? (?:expired|invalid|bad|wrong|untrusted)",
+     "fetch-fails"),
+    (r"(?:https? |policy )?(?:fetch|host|server|https)(?: of the \w+ \w+)?(?: is| again)? (?:works|succeeds|good|ok|back|available|restored)"
+     r"(?: again)?", "fetch-works"),
+    (rf"(?:txt|dns|discovery|_mta-sts)(?: (?:record|lookup|look up|query|answer))*{_IS} {_FAILS}(?: temporarily)?|servfail|"
+     r"(?:temporary )?dns (?:error|failure)|block(?:s|ed|ing)? dns|lookup (?:fails|failed|error)", "txt-fails"),
+    (rf"(?:txt|dns|_mta-sts)(?: (?:record|records|lookup|look up))*{_IS} (?:gone|removed|deleted|absent|missing|withdrawn|disappear(?:s|ed)?"
+     r"|no longer (?:there|found|published|present)|not (?:there|found|published|present)|vanish(?:es|ed)?|nxdomain)"
+     r"|(?:remove|delete|withdraw)s? (?:the )?(?:txt|dns)(?: record)?|no(?: longer)?(?: an?)? (?:txt|dns)(?: record)?|txt nxdomain",
+     "txt-gone"),
+    (rf"(?:txt|dns)(?: record)?{_IS} (?:syntactically )?(?:invalid|malformed|bogus|unparsable)|(?:two|several|multiple) (?:txt )?records", "txt-broken"),
+    (rf"(?:txt|dns)(?: (?:record|lookup))*{_IS} (?:back|restored|works|ok|answers)(?: again)?", "txt-works"),
+    (r"(?:with |has |have |shows? |says |of )?(?:the )?(?:same|unchanged|identical)(?: policy| txt| record)* id|"
+     r"(?:policy |txt |the |record )*id(?: is| has)? (?:unchanged|the same|not changed|still the same|same)(?: as (?:the )?(?:cached|before)(?: one)?)?"
+     r"|txt(?: record)?(?: is)? (?:unchanged|the same)|id matches(?: the cached(?: one)?)?|equal id", "same-id"),
+    (r"(?:policy )?id (?:is |= ?|: ?)?(?P<id>(?=[a-z]*\d)[a-z0-9]+)", "id"),
+    (r"(?:with |has |have |shows? |says )?(?:a |the |an |its )?(?:new|changed|different|other|fresh|updated|next|second|newer)"
+     r"(?: policy| txt| record)* id|(?:policy |txt |the |record )*id(?: has)? (?:changed|changes|change|differs|is new|is different)"
+     r"|(?:a |the )?(?:new|changed) txt(?: record)?|txt(?: record)?(?: has)? chang(?:ed|es)", "new-id"),
+    (rf"{_NOT} (?:match|list|allow|include|cover|contain|name|permit)s?(?: (?:the|this|any|its|one|of))*(?: mx| host| mx host| mxs)* "
+     r"(?:or|nor) (?:the )?(?:mx )?certificate", "mismatch"),
+    (rf"{_NOT} (?:match|cover|fit|name)(?: (?:the|its))*(?: mx(?:'s)?)? certificate|(?:mx(?:'s)? )?certificate"
+     rf"(?: {_NOT} (?:match|validate|fit|verify)|{_IS} (?:mismatch\w*|invalid|bad|expired|wrong|untrusted))(?: (?:the )?(?:mx|host|policy))?",
+     "bad-certificate"),
+    (rf"{_NOT} (?:match|list|allow|include|cover|contain|name|permit)s?(?: (?:the|this|any|its|our|current))*(?: mx| host)*|"
+     rf"(?:the )?(?:mx|host)s?{_IS} (?:not|no longer) (?:listed|matched|allowed|in (?:the|it|its)(?: policy| list)?)|mx mismatch|unlisted mx"
+     r"|(?:the )?mx(?: host)? (?:changes|changed|moves|is replaced)", "unlisted"),
+    (r"(?:allow|list|match|include|contain|name|cover|permit)(?:s|es|ed|ing)?(?: (?:the|this|our|its|current))*(?: mx| host)+"
+     rf"(?: and (?:its )?certificate)?|(?:the )?(?:mx|host){_IS} (?:listed|allowed|matched)", "listed"),
+    (rf"(?:{_POLICY} )?(?:has )?(?:not|never|un|non)(?: yet)? ?expired|still (?:valid|fresh|live|good)|(?:within|before|younger than|inside|less than)"
+     r"(?: (?:the|its))? max_age(?: (?:is over|passes|ends|has passed|expires))?|unexpired|not older than max_age|before (?:it expires|expiry)",
+     "not-expired"),
+    (r"(?:the )?max_age(?: of [\w ]{1,20}?)? (?:(?:has |is )?(?:passed|passes|over|elapsed|elapses|ends|ended|reached|exceeded|expires|expired|up))"
+     r"|(?:after|past|beyond|older than|more than)(?: (?:the|its))? max_age(?: seconds)?(?: (?:later|has passed|passed))?"
+     rf"|(?:{_POLICY} )?(?:has |is |now )*(?:expired|expires|expiry|expiration|run out|out of date)", "expired"),
+    (r"max_age(?: (?:is|of|=))?[ :=]*(?P<n>\d+)(?: seconds)?", "max-age"),
+    (r"(?:half|part) of (?:the |its )?max_age(?: (?:has passed|passes|later))?", "half-age"),
+    (r"(?:daily|periodic|background|scheduled)? ?refresh(?:es|ed)?(?: is)?(?: due)?(?: runs)?", "refresh"),
+    (_TIME, "time"),
+    (r"(?:daemon|tlsmend|sender|server|process)?(?: is)? ?(?:killed|crash(?:es|ed)?)(?: 9)?|kill 9", "crash"),
+    (r"(?:daemon|tlsmend|sender|server|process)?(?: is)? ?restart(?:s|ed)?", "restart"),
+    (rf"(?:{_POLICY} )?(?:mode )?(?:is |becomes |changes to |changed to |of |: )?(?:mode )?(?P<mode>enforce|testing|none)(?: mode| policy)?",
+     "mode"),
+    (r"(?:https? )?(?:re ?)?fetch(?:es|ed|ing)?(?: of)?(?: (?:the|a|its|new|policy|id))*(?: ok| succeeds| good| works)?", "fetched"),
+    (r"(?:a |the )?(?:new|changed|updated|other|second|different) policy(?: (?:is|published|there|deployed|served|put|upserted|stored|inserted))*"
+     r"|(?:the )?policy(?: text| body)?(?: has)?(?: is)? (?:changed|changes|updated|replaced)|(?:replace|update|change)s?(?: the)? policy", "new-policy"),
+    (rf"(?:{_POLICY}(?: is| has been| was)? )?(?:cached|stored|inserted|upserted|saved|held|in (?:the )?cache|known)(?: {_POLICY})?|"
+     rf"(?:store|insert|upsert|cache|save|add|put)s?(?: {_POLICY})?(?: (?:in|into) the cache)?|cached|{_POLICY}", "cached"),
+    (r"(?:the )?same(?: as before)?|nothing (?:changes|changed|happens|else)|unchanged", "same-id"),
+    (r"unused|not used|(?:without|no) (?:any )?(?:mail|use|delivery)", "unused"),
+    (r"(?:another |next |second |first |the |a |new )*(?:mail|message|delivery|lookup|look up|get|query|use|send|sending|attempt|used)s?(?: again)?",
+     "mail"),
+], filler="domain policy txt record dns mta sts example.com policy_domain case example sender both further more host time cache during")
+
+
+class Life:
+    """One domain, its policy, one daemon, and what was done so far."""
+
+    def __init__(self, stage, scene, variant):
+        self.stage, self.scene = stage, scene
+        self.kind = "name-mismatch" if "bad-certificate" in variant else "good"
+        with stage.making:
+            self.domain = scene.domain()
+            self.mx = scene.hostile(self.domain, kind=self.kind)
+            self.daemon = stage.new_daemon("cache", clock="both", tls={"level": "may"},
+                                           mta_sts={"timeout": "2s"})
+            scene.add("tlsmend", self.daemon)
+            self.sts = self.domain.sts(mx=[self.mx.host], id=None, text=b"")
+            self.capture = scene.capture()
+        self.policy = {"mode": "enforce", "mx": [self.mx.host], "max_age": _MAX_AGE}
+        self.ids, self.id, self.published = itertools.count(1), None, None
+        self.primed = False       # a policy has been cached
+        self.cached_id = None     # before the present step
+        self.clock = 0.0
+        self.hindered = []        # what goes wrong at the domain: of "txt-fails", ...
+        self.unlisted = False
+
+    def now(self):
+        return self.daemon.clock.now()
+
+    # -- doing --------------------------------------------------------------------------------
+
+    def publish(self, new_id=None, **fields):
+        self.policy.update(fields)
+        if self.policy["mode"] == "none":
+            fields = {**self.policy, "mx": []}
+        else:
+            fields = dict(self.policy)
+        if new_id is None:
+            new_id = f"v{next(self.ids)}"
+        self.id = new_id
+        self.sts.publish(id=None, **fields)
+        self.published = fields
+        if not self.hindered or "fetch-fails" in self.hindered:
+            self.sts.txt(f"v=STSv1; id={self.id};")
+
+    def turn(self, seconds):
+        self.clock += seconds
+        self.daemon.clock.turn(self.clock)
+
+    def mail(self):
+        self.asked_before = len(self.capture.queries(f"_mta-sts.{self.domain.name}", "TXT"))
+        self.fetched_before = len(self.sts.requests())
+        o = Stage.send(self.scene, self.daemon, self.domain, [self.mx])
+        self.last = o
+        return o
+
+    # -- seeing -------------------------------------------------------------------------------
+
+    @property
+    def asked(self):
+        return len(self.capture.queries(f"_mta-sts.{self.domain.name}", "TXT")) - self.asked_before
+
+    @property
+    def fetches(self):
+        """Tries of this mail, by the records: a fetch that fails may leave no request."""
+        return sum(r["outcome"] in ("new-policy", "unchanged", "fetch-failed") for r in self.last.of("sts"))
+
+    def in_force(self):
+        """(id, mode) of the policy that the last mail came under; None without."""
+        o = self.last
+        if o.field("sts_id"):
+            return o.field("sts_id"), o.field("sts_mode")
+        told = next((r for r in reversed(self.daemon.records("sts", policy_domain=self.domain.name))), None)
+        if told and told.get("sts_mode") == "none" and told.get("in_force"):
+            expires = told["expires"]
+            return (told["sts_id"], "none") if _seconds_of(expires) > self.now() else None
+        return None
+
+
+def _seconds_of(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+# -- what happens -------------------------------------------------------------------------------------
+
+
+def _do(life, tags):
+    names = [tag for tag, _ in tags]
+    fields, wanted_id = {}, None
+    for tag, m in tags:
+        if tag == "mode":
+            fields["mode"] = m["mode"]
+        elif tag == "max-age":
+            fields["max_age"] = int(m["n"])
+        elif tag == "id":
+            wanted_id = m["id"]
+        elif tag == "fetch-fails" and m.groupdict().get("new"):
+            names.append("new-id")
+    if "unlisted" in names:
+        fields["mx"] = [ELSEWHERE]
+    elif "listed" in names and life.kind == "good":
+        fields["mx"] = [life.mx.host]
+    elif "listed" in names:   # the certificate is what does not fit: allowed is what a policy in mode testing allows
+        fields.setdefault("mode", "testing")
+    hinders = [n for n in names if n in ("txt-fails", "txt-gone", "txt-broken", "fetch-fails")]
+    new_policy = bool(fields) or wanted_id or {"new-id", "new-policy"} & set(names)
+    first = not life.primed and ({"cached", "same-id", "not-expired", "expired", "refresh", "unused", "new-id"} & set(names)
+                                 or (hinders and "empty" not in names and life.id)) and "empty" not in names
+
+    if first and not (set(names) & {"new-id"} and not {"cached"} & set(names)):
+        life.publish(wanted_id, **fields)
+        life.mail()
+        life.primed = True
+        new_policy = bool({"new-id", "new-policy"} & set(names)) and "cached" in names and bool(hinders)
+        fields, wanted_id = {}, None
+    if "txt-works" in names or "fetch-works" in names:
+        life.hindered = []
+        life.sts.answer("plain")
+        if life.id:
+            life.sts.txt(f"v=STSv1; id={life.id};")
+    life.cached_id = (life.in_force() or (None,))[0] if life.primed else None
+    if new_policy:
+        life.publish(wanted_id, **fields)
+        if "cached" in names:   # stored: the mail that brings it
+            life.mail()
+            life.primed = True
+    elif not life.primed and life.id is None and "empty" not in names and not hinders:
+        life.publish()          # the domain has a policy, nobody knows it yet
+    elif not life.primed and life.id is None and "fetch-fails" in names:
+        life.publish()
+    for hinder in hinders:
+        life.hindered.append(hinder)
+        _hinder(life, hinder)
+    for tag, m in tags:
+        _pass_time(life, tag, m, names)
+
+
+def _hinder(life, how):
+    sts = life.sts
+    if how == "txt-fails":
+        sts.txt_fails("servfail")
+    elif how == "txt-gone":
+        sts.no_txt()
+    elif how == "txt-broken":
+        sts.txt("v=STSv1; bogus")
+    else:
+        sts.answer("500")
+
+
+def _pass_time(life, tag, m, names):
+    if tag == "expired":
+        life.turn(life.policy["max_age"] + 60)
+    elif tag == "half-age":
+        life.turn(life.policy["max_age"] / 2)
+    elif tag == "time":
+        n = float(_NUMBERS[m["n"]] if m["n"] in _NUMBERS else m["n"])
+        life.turn(n * _UNITS[m["unit"]] + (1 if "unused" in names else 0))
+    elif tag == "refresh":
+        if "time" not in names:
+            life.turn(86400 + 3600)
+        _refresh(life)
+    elif tag == "restart":
+        life.daemon.restart()
+    elif tag == "crash":
+        life.daemon.crash()
+
+
+def _refresh(life):
+    """The refresher works without mail; in the lab a connection wakes the loop that sees the turned clock."""
+    def done():
+        with life.scene.client(life.daemon) as client:
+            client.cmd("QUIT")
+        return life.daemon.records("sts", policy_domain=life.domain.name, occasion="refresh")
+    wait_for("a refresh without mail", done, 15)
+
+
+# -- what follows -------------------------------------------------------------------------------------
+
+
+def _is_in_force(life, m=None):
+    found = life.in_force()
+    return None if found else f"a policy in force is due, there is none; {life.last.told()}"
+
+
+def _is_none(life, m=None):
+    found = life.in_force()
+    return f"no policy in force is due, there is {found}" if found else (
+        None if life.last.delivered else f"mail goes on as if there were no policy; {life.last.told()}")
+
+
+def _is_kept(life, m=None):
+    found = life.in_force()
+    if not found:
+        return _is_in_force(life)
+    if life.cached_id and found[0] != life.cached_id:
+        return f"the cached policy {life.cached_id} is due, in force is {found}"
+    return None
+
+
+def _is_kept_to_its_end(life, m=None):
+    complaint = _is_kept(life)
+    if complaint:
+        return complaint
+    sts = next(r for r in reversed(life.daemon.records("sts", policy_domain=life.domain.name)) if "expires" in r)
+    left = _seconds_of(sts["expires"]) - life.now()
+    for turn, check in ((left - 60, _is_kept), (120, _is_none)):
+        life.turn(turn)
+        life.mail()
+        complaint = check(life)
+        if complaint:
+            return f"at {turn:+.0f} s of the end: {complaint}"
+    return None
+
+
+def _is_new(life, m=None):
+    found = life.in_force()
+    return None if found and found[0] == life.id else f"the new policy {life.id} is due, in force is {found}; {life.last.told()}"
+
+
+def _was_fetched(life, m=None):
+    return None if life.fetches else f"a fetch is due; {life.last.of('sts')}"
+
+
+def _was_not_fetched(life, m=None):
+    return f"no fetch is due: {life.last.of('sts')}" if life.fetches else None
+
+
+def _was_asked(life, m=None):
+    """Before a mail is refused the record is looked up a second time (RFC 8461 5.1)."""
+    due = 1 if life.last.delivered else 2
+    return None if life.asked >= due else f"the TXT record is to be looked up {due} times, it was {life.asked} times"
+
+
+def _has_mode(life, m):
+    found = life.in_force()
+    return None if found and found[1] == m["mode"] else f"mode {m['mode']} is due, in force is {found}"
+
+
+def _has_id(life, m):
+    found = life.in_force()
+    return None if found and found[0] == m["id"] else f"id {m['id']} is due, in force is {found}"
+
+
+def _failed_in_dns(life, m=None):
+    trouble = life.last.field("sts_trouble")
+    return None if trouble == "sts-discovery-failed" else f"a failed look-up is due, the record says {trouble}"
+
+
+def _no_trouble(life, m=None):
+    trouble = life.last.field("sts_trouble")
+    return f"no trouble is due, the record says {trouble}" if trouble else None
+
+
+def _of_mail(check):
+    return lambda life, m: check(life.last, m)
+
+
+_KEPT = (r"(?:the )?(?:cached|old|existing|previous|same|stored|earlier)(?: \w+)? policy(?:(?: (?:stays?|remains?|is|still|applies|apply|continues?|kept|in"
+         r" force|used|valid|honou?red|returned|to be|in use|in effect|holds|counts|unchanged))*)|(?:policy )?(?:stays|remains|kept|keep|continues)"
+         r"(?: (?:the )?policy| in force| valid| cached| in use| in the cache)*|(?:survives?|still (?:there|in force|cached|applies|valid))")
+_UNTIL = r"(?: until (?:the |its )?(?:max_age|end|expir\w+)(?: (?:is over|passes|has passed|ends|expires|of max_age))?)"
+
+FOLLOWS = Lexicon([
+    (rf"(?:{_KEPT}){_UNTIL}", _is_kept_to_its_end),
+    (r"(?:check|look|ask|looked|asked|checks|quer\w+|re ?check\w*)(?: (?:is|up|for|the|a|first|again|whether there is))*(?: new)?(?: policy)?(?: txt| record| id| dns)+"
+     r"(?: first| again| before)*|(?:txt|dns|id)(?: record| lookup)?(?: is)? (?:checked|asked|looked up|queried|re ?checked)(?: first| again)?"
+     r"|second look", _was_asked),
+    (r"(?:no|not|without|never)(?: an?| new| any| https| policy| re| another)* ?(?:re ?)?fetch\w*(?: again)?(?: of the policy)?"
+     r"|no https(?: request)?|nothing(?: is)? fetched|(?:no|not) (?:download|request)\w*|back ?off|not (?:tried|retried|asked)(?: again)?", _was_not_fetched),
+    (r"(?:not fresh|stale)", _is_kept),
+    (r"(?:a |the )?(?:new|updated|second|fresh|changed|fetched)(?: \w+)? policy(?:(?: (?:is|now|in force|replaces?|used|applies|stored|cached|stays|counts|fetched"
+     r"|applied|the|old|cached|one|it|policy|effective|and|enforced))*)|replace[sd]?(?: (?:the|old|cached|policy|one|it))*", _is_new),
+    (r"(?:https? )?(?:re ?)?fetch(?:ed|es|ing)?(?: (?:again|the|a|new|policy|is|tried|attempted|first|from|https))*|download\w*", _was_fetched),
+    (r"no(?: \w+)? policy(?: (?:is|in force|applies|cached|found|known|left|any more|used))*|not (?:found|in force|cached|used|known|applied|valid|enforced)"
+     r"(?: any more)?|as if (?:there (?:is|was|were) )?(?:none|no(?: mta sts)? policy|no mta sts)(?: \w+)?|(?:policy |entry )?(?:is )?(?:dropped|removed|forgotten"
+     r"|deleted|expired|gone|ignored|discarded)|without (?:a )?policy|no mta sts|absent|nothing|no enforcement|removes?", _is_none),
+    (r"(?:policy )?(?:id|with id|of id) (?:is |= ?|: ?)?(?P<id>(?=[a-z]*\d)[a-z0-9]+)", _has_id),
+    (r"(?:mode )?(?P<mode>enforce|testing|none)d?(?: mode| policy)?", _has_mode),
+    (r"temp(?:orary)? ?(?:dns )?error|temperror|dns error", _failed_in_dns),
+    (r"fresh", _no_trouble),
+    (_KEPT, _is_kept),
+    (r"(?:the |a )?policy(?: (?:is|in force|applies|used|cached|stored|found|returned|valid|known|in the cache|enforced))*|(?:is )?(?:cached|stored|in force|found)",
+     _is_in_force),
+    *[(pattern, _of_mail(check)) for pattern, check in PHRASES],
+], filler="policy mta sts cache lookup mail message domain certificate mx case host id txt record dns")
+
+
+# -- a case -------------------------------------------------------------------------------------------
+
+
+def _lives(steps):
+    """Every choice of alternatives of what happens: lists of tags, one for each step."""
+    choices = []
+    for happens, _ in steps:
+        texts = []
+        read = HAPPENS.read(happens) if HAPPENS.understands(happens) else None
+        if read and any(tag == "mismatch" for tag, _ in read):
+            for tag in ("unlisted", "bad-certificate"):
+                texts.append([(tag if t == "mismatch" else t, m) for t, m in read])
+        else:
+            texts = [HAPPENS.read(part) for part in HAPPENS.alternatives(happens)]
+        choices.append(texts)
+    return list(itertools.islice(itertools.product(*choices), _LIVES_MAX))
+
+
+def _follows(life, text):
+    for clause in re.split(r";", without_remarks(text)):
+        complaints = []
+        for part in FOLLOWS.alternatives(clause):
+            found = FOLLOWS.read(part)
+            if not found:
+                raise NotUnderstood(part, text)
+            wrong = next((c for c in (check(life, m) for check, m in found) if c), None)
+            if wrong is None:
+                break
+            complaints.append(wrong)
+        else:
+            return " / ".join(complaints)
+    return None
+
+
+def check(stage, case):
+    strange = sorted(set(case) - _FIELDS)
+    if strange:
+        raise NotUnderstood(strange, "the fields of the case")
+    steps = [(s[0].replace("(", ", ").replace(")", ", "), s[1]) for s in case["steps"]]
+    for happens, follows in steps:   # all words first: half a case is none
+        _lives([(happens, follows)])
+        for clause in follows.split(";"):
+            FOLLOWS.alternatives(without_remarks(clause))
+    for n, tags in enumerate(_lives(steps), 1):
+        variant = {tag for step in tags for tag, _ in step}
+        with stage.scene() as scene:
+            life = Life(stage, scene, variant)
+            for (happens, follows), doing in zip(steps, tags):
+                _do(life, doing)
+                complaint = life.mail().untruth() or _follows(life, follows)
+                if complaint:
+                    return f"{happens!r}: {complaint} (alternative {n}: {json.dumps([t for t, _ in doing])})"
+    return None
+
+
