@@ -18,6 +18,8 @@ from lab.process import wait_for
 FULL, COMPACT, TLS12, CLEAR = "full", "compact", "tls1.2", "clear"
 _OCSP = 5    # status_request: asked for in the full hello only
 OWED = ("encrypt", "verify", "secure", "fingerprint")
+# For a rung that stalls beside one that works: an honest handshake must not take that long.
+STALL = f"{700 * SLOW}ms"
 
 
 def rung_of(hello):
@@ -88,7 +90,7 @@ def test_key_shares_are_small(scene, tlsmend):
 def test_c_tls_06_the_right_rung(scene, rung, then, reason):
     domain = scene.domain()
     mx = narrow(scene, domain, only(rung, then))
-    tlsmend = scene.tlsmend(timeouts={"rung": f"{200 * SLOW}ms"})
+    tlsmend = scene.tlsmend(timeouts={"rung": STALL} if then is None else {})
     assert send(scene, tlsmend, domain).code == 250
     tried = [FULL, COMPACT, TLS12][:2 if rung == COMPACT else 3]
     assert [rung_of(h) for h in mx.hellos] == tried == rungs(tlsmend, domain, len(tried))
@@ -103,7 +105,7 @@ def test_c_tls_06_large_hellos_are_dropped(scene, rung):
     """A path that lets small hellos through only, as a black hole of the path MTU does."""
     domain = scene.domain()
     mx = narrow(scene, domain, RESET)
-    tlsmend = scene.tlsmend(timeouts={"rung": f"{200 * SLOW}ms"})
+    tlsmend = scene.tlsmend(timeouts={"rung": STALL})
     assert send(scene, tlsmend, domain).code == 451     # to learn the sizes; nothing worked, nothing is known
     size = {rung_of(h): h.size for h in mx.hellos}
     mx.replies["handshake"] = WhenHello(larger_than=size[rung], then=None)
@@ -169,13 +171,13 @@ def test_c_tls_06_a_stall_is_judged_after_timeouts_rung(scene):
     """The last rung has the whole time of a handshake, those above it timeouts.rung."""
     domain = scene.domain()
     mx = narrow(scene, domain, None)
-    tlsmend = scene.tlsmend(timeouts={"rung": "200ms", "handshake": "900ms"})
+    tlsmend = scene.tlsmend(timeouts={"rung": "200ms", "handshake": "1800ms"})
     start = time.monotonic()
     assert send(scene, tlsmend, domain).code == 451
     took = time.monotonic() - start
-    assert 1.3 <= took < 1.3 + 3 * SLOW
+    assert 2.2 <= took < 2.2 + 3 * SLOW
     gaps = [b.time - a.time for a, b in itertools.pairwise(mx.records)]
-    assert len(gaps) == 2 and all(0.2 <= gap < 0.85 * SLOW for gap in gaps), gaps
+    assert len(gaps) == 2 and all(0.19 <= gap < 1.7 for gap in gaps), gaps
     assert {a["reason"] for a in tlsmend.attempts(3)} == {"tls-stalled"}
 
 
@@ -187,9 +189,10 @@ def test_c_tls_06_the_ladder_ends_with_the_budget_of_the_recipient(scene):
     start = time.monotonic()
     reply = send(scene, tlsmend, domain)
     took = time.monotonic() - start
-    assert reply.code == 451 and 0.9 <= took < 1 + 3 * SLOW
+    assert reply.code == 451 and 0.99 <= took < 1 + 3 * SLOW
     assert tlsmend.result()["reason"] == "tls-stalled"
-    assert [rung_of(h) for h in mx.hellos] == [FULL, COMPACT, TLS12] and not later.records
+    assert [rung_of(h) for h in mx.hellos][:2] == [FULL, COMPACT] and len(mx.records) <= 3
+    assert not later.records
 
 
 # -- what is learned -------------------------------------------------------------------------------
@@ -423,6 +426,18 @@ def test_c_tls_06_clear_text_is_remembered_for_may_only(scene):
     mx.replies["handshake"] = TLS
     assert send(scene, tlsmend, owed).code == 250
     assert [m.in_tls for m in mx.mails] == [False, False, True]
+
+
+def test_c_sts_12_of_a_rung_that_is_only_remembered(scene):
+    """The record of a policy in mode testing says that the handshake is the trouble, also where it was not
+    tried again; STARTTLS is offered, so it is not that."""
+    domain = scene.domain()
+    mx = narrow(scene, domain, RESET)
+    domain.sts(mx=[mx.host], mode="testing")
+    tlsmend = scene.tlsmend(destinations=[row(domain, "may")])
+    for outcome in ("tls-reset", "tls-protocol"):
+        assert send(scene, tlsmend, domain).code == 250
+        assert tlsmend.attempts(outcome="delivered", sts_outcome=outcome)[-1]["rung"] == CLEAR
 
 
 @pytest.mark.parametrize("phase", ["mail", "rcpt"])

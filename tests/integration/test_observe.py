@@ -83,7 +83,8 @@ def test_would_defer_is_the_reason_of_enforcing(scene, name):
     options, row, reason, in_tls = TROUBLES[name]
     domain = scene.domain()
     mx = scene.hostile(domain, addresses=scene.net.new_host()[:1], **options)
-    tlsmend = observing(scene, timeouts={"rung": f"{100 * SLOW}ms", "handshake": f"{200 * SLOW}ms"},
+    short = {"rung": f"{100 * SLOW}ms", "handshake": f"{200 * SLOW}ms"}
+    tlsmend = observing(scene, timeouts=short if name == "stalled" else {},
                         destinations=[{"match": domain.name, **row}])
     assert refused(scene, tlsmend, domain, mx) == reason
     for _ in range(2):      # the second one is told the same, whatever was learned

@@ -217,6 +217,15 @@ def test_nobody_vouches_for_an_unsigned_mx(scene, row):
     assert not mx.records and len(tlsmend.records("skip", reason="requiretls-unmet")) == 1
 
 
+def test_nobody_vouches_for_an_address(scene):
+    mx = scene.hostile(chain=scene.pki.chain("good", "mx.lab.example"), capabilities=CAN)
+    tlsmend = daemon(scene)
+    with scene.client(tlsmend) as c:
+        c.ehlo()
+        reply = c.envelope(SENDER, [f"user@[{mx.addresses[0]}]"], " REQUIRETLS")[1]
+    assert (reply.code, reply.text[:7]) == (550, "5.7.30 ") and not mx.saw("MAIL")
+
+
 def test_a_policy_in_mode_testing_does_not_vouch(scene):
     domain = scene.domain()
     mx = scene.hostile(domain, capabilities=CAN)
@@ -278,7 +287,8 @@ def test_it_holds_in_observe_mode(scene, observe):
 def test_what_happened_once_is_temporary(scene, replies, code):
     domain = scene.domain(signed=True)
     mx = scene.hostile(domain, capabilities=CAN, replies=replies)
-    tlsmend = daemon(scene, timeouts={"rung": f"{100 * SLOW}ms", "handshake": f"{200 * SLOW}ms"})
+    stalls = "handshake" in replies
+    tlsmend = daemon(scene, timeouts={"rung": f"{100 * SLOW}ms", "handshake": f"{200 * SLOW}ms"} if stalls else {})
     capture = scene.capture()
     reply = send(scene, tlsmend, domain)
     assert reply.code in (450, 451), reply
