@@ -10,6 +10,8 @@
 #include "proxy/base/mem.h"
 #include "proxy/relay/sts_internal.h"
 
+#define TOO_MANY "too many fetches at one time: mta_sts.fetches is the bound"
+
 static unsigned bucket_of(const char *domain)
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
@@ -36,28 +38,22 @@ static void work_free(void *owner)
 
 static void leave_queue(struct sts_work *w)
 {
-    struct sts_work **at = &w->agent->queue;
-
-    if (!w->queued)
-        return;
-    while (*at != w)
-        at = &(*at)->behind;
-    *at = w->behind;
+    if (w->queued)
+        TAILQ_REMOVE(&w->agent->queue, w, places);
     w->queued = false;
 }
 
-static void start_fetch(struct sts_work *w);
+static void fetch_or_wait(struct sts_work *w);
 
 static void give_slot_back(struct sts_agent *a)
 {
-    struct sts_work *next = a->queue;
+    struct sts_work *next;
 
     a->fetching--;
-    if (next == NULL || a->ending)
-        return;
-    a->queue = next->behind;
-    next->queued = false;
-    start_fetch(next);
+    while (!a->ending && a->fetching < a->fetches && (next = TAILQ_FIRST(&a->queue)) != NULL) {
+        leave_queue(next);
+        fetch_or_wait(next);
+    }
 }
 
 static void unclaim(struct sts_work *w)
@@ -169,14 +165,21 @@ static void look_again(struct sts_work *w)
     work_step(w);
 }
 
+/* In a refresh there may be no record. */
+static const char *id_of(const struct sts_work *w)
+{
+    return w->seen_id[0] != '\0' ? w->seen_id : w->held != NULL ? w->held->held.id : "";
+}
+
 static void on_fetched(void *owner, const struct sts_fetched_text *text)
 {
     struct sts_work *w = OBJ_CAST(sts_work, STS_WORK_MAGIC, owner);
     struct policies *p = w->agent->services->policies;
-    const char *id = w->seen_id[0] != '\0' ? w->seen_id : w->held != NULL ? w->held->held.id : "";
+    const char *id = id_of(w);
 
     w->fetch = NULL;
     timer_disarm(w->patience);
+    timer_disarm(w->other);
     give_slot_back(w->agent);
     w->untyped = text->untyped;
     w->took_ms = text->took_ms;
@@ -194,40 +197,63 @@ static void on_fetched(void *owner, const struct sts_fetched_text *text)
     look_again(w);
 }
 
-static void start_fetch(struct sts_work *w)
+static void fetch_or_wait(struct sts_work *w)
 {
-    w->agent->fetching++;
-    w->fetch = sts_fetch_start(w->agent->services, w->snapshot, w->domain, on_fetched, w);
+    struct sts_agent *a = w->agent;
+
+    w->claimed = policies_claim(a->services->policies, w->domain);
+    w->waits_for_other = !w->claimed;
+    timer_arm(w->other, w->claimed ? STS_SLOW_MS : STS_OTHER_LOOK_MS);
+    if (!w->claimed)
+        return;
+    a->fetching++;
+    w->began = loop_now(a->services->loop);
+    w->fetch = sts_fetch_start(a->services, w->snapshot, w->domain, on_fetched, w);
 }
 
+/* Claimed only with a place: who waits for one keeps no other thread from the domain. */
 static void want_fetch(struct sts_work *w)
 {
     struct sts_agent *a = w->agent;
-    struct sts_work **at = &a->queue;
 
     if (!w->waits_for_other)
-        timer_arm(w->patience, snapshot_settings(w->snapshot)->mta_sts.timeout);
-    if (!w->claimed)
-        w->claimed = policies_claim(a->services->policies, w->domain);
-    w->waits_for_other = !w->claimed;
-    if (w->waits_for_other) {
-        timer_arm(w->other, STS_OTHER_LOOK_MS);
-        return;
-    }
+        timer_arm(w->patience, snapshot_settings(w->snapshot)->mta_sts.timeout + STS_GRACE_MS);
+    w->waits_for_other = false;
     if (a->fetching < a->fetches) {
-        start_fetch(w);
+        fetch_or_wait(w);
         return;
     }
-    while (*at != NULL)
-        at = &(*at)->behind;
-    w->behind = NULL;
+    TAILQ_INSERT_TAIL(&a->queue, w, places);
     w->queued = true;
-    *at = w;
 }
 
+/* `fair`: it had its time, and is not tried again at once (C-STS-07). */
+static void cut_fetch(struct sts_work *w, const char *why, bool fair)
+{
+    sts_fetch_cancel(&w->fetch);
+    timer_disarm(w->patience);
+    timer_disarm(w->other);
+    w->took_ms = loop_now(w->agent->services->loop) - w->began;
+    w->fetched = STS_FETCH_FAILED;
+    work_trouble(w, REASON_STS_FETCH_FAILED, why);
+    if (fair)
+        policies_failed(w->agent->services->policies, w->domain, id_of(w), loop_wall());
+    give_slot_back(w->agent);
+    work_step(w);
+}
+
+/* A few policy hosts that only keep us waiting must not keep the policies of all others away. */
 static void on_other(void *owner)
 {
-    look_again(OBJ_CAST(sts_work, STS_WORK_MAGIC, owner));
+    struct sts_work *w = OBJ_CAST(sts_work, STS_WORK_MAGIC, owner);
+
+    if (w->fetch == NULL)
+        look_again(w);
+    else if (TAILQ_EMPTY(&w->agent->queue))
+        timer_arm(w->other, STS_SLOW_LOOK_MS);
+    else
+        cut_fetch(w, "no answer so far, and other fetches wait: mta_sts.fetches is the bound",
+                  true);
 }
 
 /* Nobody waits for ever: neither for a place among the fetches nor, where a policy is at hand, for a TXT
@@ -237,16 +263,16 @@ static void on_patience(void *owner)
     struct sts_work *w = OBJ_CAST(sts_work, STS_WORK_MAGIC, owner);
 
     if (w->fetch != NULL) {
-        sts_fetch_cancel(&w->fetch);
-        give_slot_back(w->agent);
-        w->fetched = STS_FETCH_FAILED;
-        work_trouble(w, REASON_STS_FETCH_FAILED, "no answer within mta_sts.timeout");
-        policies_failed(w->agent->services->policies, w->domain, w->seen_id, loop_wall());
-    } else if (w->queued) {
+        int64_t had = loop_now(w->agent->services->loop) - w->began;
+        bool fair = had >= snapshot_settings(w->snapshot)->mta_sts.timeout;
+
+        cut_fetch(w, fair ? "no answer within mta_sts.timeout" : TOO_MANY, fair);
+        return;
+    }
+    if (w->queued) {
         leave_queue(w);
         w->fetched = STS_FETCH_FAILED;
-        work_trouble(w, REASON_STS_FETCH_FAILED,
-                     "too many fetches at one time: mta_sts.fetches is the bound");
+        work_trouble(w, REASON_STS_FETCH_FAILED, TOO_MANY);
     } else if (w->waits_for_other) {
         timer_disarm(w->other);
         w->fetched = STS_FETCH_FAILED;
@@ -394,7 +420,7 @@ void sts_refresh(struct sts_agent *a, struct snapshot *snap)
     unsigned room = a->fetches > a->fetching ? a->fetches - a->fetching : 0;
     size_t count;
 
-    if (!set->mta_sts.enabled || room == 0 || a->queue != NULL)
+    if (!set->mta_sts.enabled || room == 0 || !TAILQ_EMPTY(&a->queue))
         return;
     count = policies_due(a->services->policies, loop_wall(), set->mta_sts.refresh, domains,
                          room < STS_REFRESH_BATCH ? room : STS_REFRESH_BATCH);
@@ -412,6 +438,7 @@ struct sts_agent *sts_agent_new(struct services *sv, unsigned fetches)
 
     a->services = sv;
     a->fetches = fetches > 0 ? fetches : 1;
+    TAILQ_INIT(&a->queue);
     return a;
 }
 

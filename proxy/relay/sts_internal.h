@@ -3,6 +3,8 @@
 #ifndef TLSMEND_RELAY_STS_INTERNAL_H
 #define TLSMEND_RELAY_STS_INTERNAL_H
 
+#include <sys/queue.h>
+
 #include "proxy/relay/sts.h"
 #include "proxy/relay/sts_fetch.h"
 
@@ -10,7 +12,10 @@
 #define STS_BUCKETS 256
 #define STS_RECORD_PATIENCE_MS 5000 /* for the TXT record, while a live policy is at hand */
 #define STS_REFRESH_BATCH 16
-#define STS_OTHER_LOOK_MS 20 /* how often to look whether another thread's fetch has ended */
+#define STS_OTHER_LOOK_MS 20  /* how often to look whether another thread's fetch has ended */
+#define STS_SLOW_MS 10000     /* a fetch that takes longer gives its place to one that waits */
+#define STS_SLOW_LOOK_MS 1000 /* ... and how often to look whether one does */
+#define STS_GRACE_MS 250      /* the fetch's own deadline comes first, with a truer reason */
 
 struct sts_query { /* one who waits */
     sts_done_fn *done;
@@ -37,11 +42,12 @@ struct sts_work { /* one domain that is being looked up */
     struct dns_query *txt;
     struct sts_fetch *fetch;
     struct timer *patience;
+    mono_ms began;       /* the fetch */
     bool claimed;        /* the fetch is ours to make, among all threads */
-    struct timer *other; /* while it is another thread's */
+    struct timer *other; /* while it is another thread's; while it is ours: is it slow? */
     bool waits_for_other;
     bool queued;
-    struct sts_work *behind; /* in agent->queue */
+    TAILQ_ENTRY(sts_work) places; /* in agent->queue */
     struct sts_query *waiters;
     struct sts_work *next, **link; /* in agent->works */
 };
@@ -50,7 +56,7 @@ struct sts_agent {
     struct services *services;
     unsigned fetches, fetching;
     bool ending;
-    struct sts_work *queue; /* for a fetch, in order */
+    TAILQ_HEAD(sts_queue, sts_work) queue; /* for a fetch, in order */
     struct sts_work *works[STS_BUCKETS];
 };
 

@@ -51,7 +51,7 @@ void sts_log(const struct sts_work *w, const struct sts_step_taken *taken)
         put_policy(r, w->held);
     if (w->untyped)
         record_bool(r, "untyped", true);
-    if (w->fetched != STS_FETCH_NOT_TRIED)
+    if (w->began != 0) /* not while it only waited for a place */
         record_int(r, "took", w->took_ms);
     log_record(w->agent->services->log, r);
 }

@@ -4,7 +4,7 @@
 
 import pytest
 
-from lab.helpers import send
+from lab.helpers import send, settled
 from lab.process import wait_for
 
 
@@ -51,3 +51,28 @@ def test_c_ops_04_a_handshake_that_the_client_left_has_no_outcome(scene):
     attempt = tlsmend.attempt(mx=mx.host)
     assert attempt["stage"] == "handshake" and attempt["outcome"] == "abandoned"
     assert "sts_outcome" not in attempt and "would_defer" not in attempt, attempt
+
+
+def test_c_sts_07_a_slow_policy_host_keeps_no_other_policy_away(scene):
+    """One place for fetches, held by a host that only keeps us waiting: behind ten seconds it goes to the next."""
+    slow, good = scene.domain(), scene.domain()
+    slow_mx, good_mx = scene.hostile(slow), scene.hostile(good, kind="self-signed")
+    stalled = slow.sts(mx=[slow_mx.host], mode="enforce", replies={"handshake": None})
+    good.sts(mx=[good_mx.host], mode="enforce")
+    tlsmend = scene.tlsmend(clock="both", workers=1, tls={"level": "may"}, mta_sts={"fetches": 1})
+    with scene.client(tlsmend) as first, scene.client(tlsmend) as second:
+        for client, domain in ((first, slow), (second, good)):
+            client.ehlo()
+            assert client.cmd("MAIL FROM:<a@client.lab.example>").code == 250
+            client.send(f"RCPT TO:<{domain.address()}>\r\n".encode())
+            wait_for("the fetch that stalls", lambda: stalled.server.hellos)
+        settled()
+        assert not good_mx.records   # no mail while the policy is looked for
+        tlsmend.clock.turn("+12s")
+        scene.client(tlsmend).close()   # an event: timers are looked at
+        reply = second.reply()
+        assert reply.code == 451 and "self-signed" in reply.text, reply
+        assert first.reply().code == 250
+    record = next(r for r in tlsmend.records("sts") if r["policy_domain"] == slow.name)
+    assert record["outcome"] == "fetch-failed" and "other fetches wait" in record["detail"], record
+    assert record["took"] >= 10000
