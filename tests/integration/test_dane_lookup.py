@@ -82,6 +82,33 @@ def test_c_dane_08_dane_only_in_a_row_of_destinations(scene):
     dane.delivered(mx, demand="dane-only", dane_outcome="ok", policy_id=".plain.example")
 
 
+# -- the recipient's domain is an alias -----------------------------------------------------------
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_c_dane_02_the_recipient_domain_is_an_alias(scene, secure):
+    """Its MX records are at the target; they are as good as the alias that leads there."""
+    dane = Daned(scene, zone="signed" if secure else "plain")
+    target = scene.domain(zone="nsec3")
+    mx = scene.hostile(target, kind="good")
+    target.tlsa(mx.host, 3, 1, 1, OTHER_KEY)
+    dane.domain.add("CNAME", target.name + ".")
+    if secure:
+        dane.refused("dane-mismatch", mx, dane="usable", dnssec=True)
+    else:
+        dane.delivered(mx, dane="insecure", demand="verify")
+
+
+def test_c_dane_02_names_have_no_case(scene):
+    dane = Daned(scene)
+    mx = scene.hostile(chain=scene.pki.chain("self-signed", f"mx.{dane.domain.name}"))
+    host = dane.domain.host("mx", *mx.addresses)
+    dane.domain.mx(host.upper())
+    dane.domain.tlsa(host, 3, 1, 1, mx.chain)
+    assert dane.send().code == 250
+    attempt = dane.tlsmend.attempt()
+    assert (attempt["tlsa_base"], attempt["dane_outcome"]) == (host, "ok")
+
+
 # -- implicit MX and routes -----------------------------------------------------------------------
 
 @pytest.mark.parametrize("zone", ["signed", "nsec3", "crafted"])
@@ -135,7 +162,7 @@ def test_c_dane_08_a_route_to_a_signed_host(scene, matches):
 
 @pytest.mark.parametrize("how", FAILURES)
 def test_c_dane_02_a_tlsa_look_up_that_fails_makes_the_host_unusable(scene, how):
-    dane = Daned(scene, zone="crafted", **QUICK)
+    dane = Daned(scene, **QUICK)
     mx = dane.mx("good")
     dane.tlsa(mx, 3, 1, 1)
     dane.domain.fault("TLSA", how, host=mx.host)
@@ -147,14 +174,14 @@ def test_c_dane_02_a_tlsa_look_up_that_fails_makes_the_host_unusable(scene, how)
 
 @pytest.mark.parametrize("level", ["none", "may", "dane", "dane-only"])
 def test_c_dane_02_a_failed_look_up_is_never_no_dane(scene, level):
-    dane = Daned(scene, zone="crafted", tls={"level": level})
+    dane = Daned(scene, tls={"level": level})
     mx = dane.mx("good")
     dane.domain.fault("TLSA", "servfail", host=mx.host)
     dane.deferred("tlsa-lookup-failed", mx)
 
 
 def test_c_dane_02_a_failed_look_up_goes_to_the_next_mx(scene):
-    dane = Daned(scene, zone="crafted")
+    dane = Daned(scene)
     first, second = dane.mx("good", "mx1", preference=10), dane.mx("self-signed", "mx2", preference=20)
     dane.domain.fault("TLSA", "servfail", host=first.host)
     dane.tlsa(second, 3, 1, 1)
@@ -165,14 +192,14 @@ def test_c_dane_02_a_failed_look_up_goes_to_the_next_mx(scene):
 
 def test_c_dane_02_unsigned_absence_in_a_signed_zone_is_a_failure(scene):
     """No TLSA records, says an answer that lacks the proof: exactly what an attacker would say."""
-    dane = Daned(scene, zone="crafted")
+    dane = Daned(scene)
     mx = dane.mx("good")
     dane.domain.fault("TLSA", "unsigned", host=mx.host)
     dane.deferred("tlsa-lookup-failed", mx)
 
 
 def test_c_dane_02_bogus_addresses_of_a_secure_mx(scene):
-    dane = Daned(scene, zone="crafted")
+    dane = Daned(scene)
     mx = dane.mx("good")
     for rdtype in ("A", "AAAA"):
         dane.domain.fault(rdtype, "badsig", label="mx")
@@ -182,7 +209,7 @@ def test_c_dane_02_bogus_addresses_of_a_secure_mx(scene):
 
 def test_c_dane_02_one_bogus_family_of_addresses(scene):
     """The other one is signed, and used."""
-    dane = Daned(scene, zone="crafted")
+    dane = Daned(scene)
     mx = dane.mx("good")
     dane.mismatch(mx)
     dane.domain.fault("AAAA", "badsig", label="mx")
@@ -202,7 +229,7 @@ def test_c_dane_02_a_bogus_mx_record(scene, label):
 
 
 def test_c_dane_02_a_slow_answer_is_waited_for(scene):
-    dane = Daned(scene, zone="crafted")
+    dane = Daned(scene)
     mx = dane.mx("good")
     dane.mismatch(mx)
     dane.domain.fault("TLSA", 0.2, host=mx.host)
@@ -210,7 +237,7 @@ def test_c_dane_02_a_slow_answer_is_waited_for(scene):
 
 
 def test_c_dane_02_a_truncated_answer_is_asked_again_over_tcp(scene):
-    dane = Daned(scene, zone="crafted")
+    dane = Daned(scene)
     mx = dane.mx("good")
     for n in range(20):
         dane.tlsa(mx, 3, 0, 0, scene.pki.chain("good", f"n{n}.example"))
@@ -234,7 +261,7 @@ def test_c_dane_02_proved_absence_is_no_dane(scene, zone, nodata):
 
 
 def test_c_dane_02_proved_absence_of_a_scripted_server(scene):
-    dane = Daned(scene, zone="crafted")
+    dane = Daned(scene)
     mx = dane.mx("good")
     dane.delivered(mx, dane="absent", demand="verify")
     assert dane.asked(mx)

@@ -213,7 +213,7 @@ BAD = {
 
 @pytest.mark.parametrize("rdata", BAD.values(), ids=BAD.keys())
 def test_c_dane_04_only_unusable_records_owe_tls_without_authentication(scene, rdata):
-    dane = Daned(scene, zone="crafted", tls={"level": "dane"})
+    dane = Daned(scene, tls={"level": "dane"})
     mx = dane.mx("self-signed")
     dane.domain.tlsa_rdata(mx.host, rdata)
     attempt = dane.delivered(mx, demand="encrypt", demand_source="dane", dane="unusable", dane_outcome="ok",
@@ -224,7 +224,7 @@ def test_c_dane_04_only_unusable_records_owe_tls_without_authentication(scene, r
 @pytest.mark.parametrize("beside", [False, True])
 def test_c_dane_04_a_record_without_a_byte_is_no_answer(scene, beside):
     """libunbound gives up on such an answer, so nobody can say what else is in it (docs/policy.md, "DANE")."""
-    dane = Daned(scene, zone="crafted", tls={"level": "may"})
+    dane = Daned(scene, tls={"level": "may"})
     mx = dane.mx("self-signed")
     dane.domain.tlsa_rdata(mx.host, b"")
     if beside:

@@ -72,11 +72,11 @@ def test_c_dane_07_plaintext_mx_then_one_that_matches(scene):
 
 # -- levels ---------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("zone", ["signed", "plain"])
+@pytest.mark.parametrize("zone", ["signed", "crafted", "plain"])
 def test_c_dane_08_dane_only_without_records(scene, zone):
     dane = Daned(scene, zone=zone, tls={"level": "dane-only"})
     mx = dane.mx("good")
-    dane.deferred("dane-required", mx, dane="absent" if zone == "signed" else "insecure", demand="dane-only")
+    dane.deferred("dane-required", mx, dane="insecure" if zone == "plain" else "absent", demand="dane-only")
 
 
 def test_c_dane_08_dane_only_with_unusable_records(scene):
@@ -110,14 +110,14 @@ def test_c_dane_08_without_records_the_level_stands(scene, level, clear):
 
 
 def test_c_dane_05_a_name_that_the_administrator_wrote_down_holds_beside_dane(scene):
-    dane = Daned(scene, destinations=[{"match": ".signed.example", "level": "secure"}])
+    dane = Daned(scene, destinations=[{"match": ".crafted.example", "level": "secure"}])
     mx = dane.mx("self-signed")   # bears the host's name, and has no root
     dane.tlsa(mx, 3, 1, 1)
     dane.refused("self-signed", mx, dane_outcome="ok", demand="dane")
 
 
 def test_c_dane_07_an_overruled_mismatch_is_said(scene):
-    dane = Daned(scene, destinations=[{"match": ".signed.example", "level": "encrypt", "override_policy": True,
+    dane = Daned(scene, destinations=[{"match": ".crafted.example", "level": "encrypt", "override_policy": True,
                                        "expires": "2099-01-01", "reason": "ticket 1"}])
     mx = dane.mx("good")
     dane.mismatch(mx)
@@ -141,7 +141,7 @@ def test_c_sts_13_a_good_policy_does_not_rescue_a_mismatch(scene):
 
 
 def test_c_sts_13_a_good_policy_does_not_rescue_a_failed_look_up(scene):
-    dane = Daned(scene, zone="crafted", mta_sts={"timeout": "1s"})
+    dane = Daned(scene, mta_sts={"timeout": "1s"})
     mx = dane.mx("good")
     dane.domain.sts(mode="enforce", mx=[mx])
     dane.domain.fault("TLSA", "servfail", host=mx.host)
@@ -192,6 +192,13 @@ def test_c_dane_07_observe_mode_leaves_dane_in_force_unless_it_says_all(scene, o
     else:
         dane.delivered(mx, observe="global", would_defer="dane-mismatch", would_demand="dane", demand="may",
                        dane_outcome="dane-mismatch", severity="warning")
+
+
+def test_c_dane_02_observe_mode_all_goes_on_where_the_look_up_fails(scene):
+    dane = Daned(scene, tls={"observe": "all"})
+    mx = dane.mx("good")
+    dane.domain.fault("TLSA", "servfail", host=mx.host)
+    dane.delivered(mx, would_defer="tlsa-lookup-failed", dane="lookup-failed", demand="may")
 
 
 # -- DNSSEC that does not work --------------------------------------------------------------------

@@ -2,7 +2,7 @@
 """A daemon, a domain that is signed, and how a delivery or a refusal under DANE is seen: in the reply, in the
 records, at the MX and on the wire.
 
-    dane = Daned(scene)                      # settings of tlsmend as keywords; zone="crafted", "nsec3", ...
+    dane = Daned(scene)                      # settings of tlsmend as keywords; zone="signed", "nsec3", "plain", ...
     mx = dane.mx("expired")                  # a hostile MX of that kind of certificate
     dane.tlsa(mx, 3, 1, 1)                   # of its own key; one more argument says what to digest instead
     attempt = dane.delivered(mx, dane_outcome="ok")
@@ -18,7 +18,10 @@ BODY = b"for one pair of eyes\r\n"
 
 
 class Daned:
-    def __init__(self, scene, *, zone="signed", clock=None, **settings):
+    """The scripted name server (lab/crafted.py) takes records at once, Knot now and then after a second; so zones of
+    Knot's are for the tests that are about them."""
+
+    def __init__(self, scene, *, zone="crafted", clock=None, **settings):
         self.scene = scene
         self.domain = scene.domain(zone=zone)
         self.capture = scene.capture()
