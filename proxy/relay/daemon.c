@@ -183,6 +183,11 @@ static void warn_unchangeable(struct daemon *d, const struct settings *fresh)
         (void)buf_addf(&note, "user: the new user takes effect at the next start\n");
     if (strcmp(fresh->store.path, d->settings->store.path) != 0)
         (void)buf_addf(&note, "store.path: the new path takes effect at the next start\n");
+    if (fresh->mta_sts.fetches != d->settings->mta_sts.fetches ||
+        fresh->mta_sts.policies != d->settings->mta_sts.policies)
+        (void)buf_addf(&note, "mta_sts: fetches and policies take effect at the next start\n");
+    if (fresh->tls.ladder_addresses != d->settings->tls.ladder_addresses)
+        (void)buf_addf(&note, "tls.ladder_addresses: takes effect at the next start\n");
     settings_warnings(fresh, loop_wall(), &note);
     log_lines(d->log, "warning", RECORD_WARNING, buf_slice(&note));
     buf_clear(&note);

@@ -4,7 +4,7 @@
 
 import pytest
 
-from lab.helpers import send, settled
+from lab.helpers import hup, send, settled
 from lab.process import wait_for
 
 
@@ -76,3 +76,11 @@ def test_c_sts_07_a_slow_policy_host_keeps_no_other_policy_away(scene):
     record = next(r for r in tlsmend.records("sts") if r["policy_domain"] == slow.name)
     assert record["outcome"] == "fetch-failed" and "other fetches wait" in record["detail"], record
     assert record["took"] >= 10000
+
+
+def test_c_ops_02_a_reload_says_which_bounds_wait_for_the_next_start(scene):
+    tlsmend = scene.tlsmend()
+    tlsmend.write_config(mta_sts={"fetches": 2}, tls={"ladder_addresses": 100})
+    hup(tlsmend)
+    said = [r["detail"] for r in tlsmend.records("warning") if "next start" in r["detail"]]
+    assert [text.split(":")[0] for text in said] == ["mta_sts", "tls.ladder_addresses"], said
