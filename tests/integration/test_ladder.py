@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from OpenSSL import crypto
 
 from lab import smtpc
 from lab.capture import assert_no_clear_envelope
@@ -74,6 +75,16 @@ def test_key_shares_are_small(scene, tlsmend):
     (hello,) = mx.hellos
     assert hello.key_shares == ["X25519"]
     assert {"X25519", "P-256"} <= set(hello.groups) and hello.size < 512
+
+
+@pytest.mark.parametrize("curve, group", [("prime256v1", "P-256"), ("secp384r1", "P-384")])
+def test_a_group_without_a_key_share_costs_no_rung(scene, tlsmend, curve, group):
+    """The MX asks for the share of another group (HelloRetryRequest, RFC 8446 4.1.4): the same connection."""
+    domain = scene.domain()
+    mx = narrow(scene, domain, versions=("1.3", "1.3"),
+                setup=lambda context: context.set_tmp_ecdh(crypto.get_elliptic_curve(curve)))
+    assert send(scene, tlsmend, domain).code == 250
+    assert tlsmend.attempt()["group"] == group and len(mx.records) == 1
 
 
 # -- each trouble is met on the right rung ---------------------------------------------------------
