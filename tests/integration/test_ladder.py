@@ -65,6 +65,8 @@ def test_c_tls_06_three_hellos_each_smaller(scene, tlsmend):
     assert full.versions == compact.versions == ["1.3", "1.2"] and tls12.versions == ["1.2"]
     assert set(compact.ciphers) < set(full.ciphers) and set(compact.extensions) < set(full.extensions)
     assert {h.sni for h in mx.hellos} == {mx.host}
+    assert full.key_shares == compact.key_shares == ["X25519"] and not tls12.key_shares
+    assert "X25519MLKEM768" not in compact.groups + tls12.groups
 
 
 def test_key_shares_are_small(scene, tlsmend):
