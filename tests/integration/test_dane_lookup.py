@@ -267,6 +267,18 @@ def test_c_dane_02_proved_absence_of_a_scripted_server(scene):
     assert dane.asked(mx)
 
 
+@pytest.mark.parametrize("good", [True, False])
+def test_c_dane_02_a_wildcard_of_tlsa_records(scene, good):
+    """What stands for any name is as good as the name, with the proof that there is no other."""
+    dane = Daned(scene, zone="signed")
+    mx = dane.mx("self-signed")
+    dane.domain.add("TLSA", tlsa(3, 1, 1, mx.chain if good else OTHER_KEY), label="*._tcp.mx")
+    if good:
+        dane.delivered(mx, tlsa_base=mx.host, dane_outcome="ok")
+    else:
+        dane.refused("dane-mismatch", mx, tlsa_base=mx.host)
+
+
 # -- the TLSA record is kept elsewhere ------------------------------------------------------------
 
 def kept_elsewhere(scene, dane, mx, zone, cert):

@@ -32,6 +32,14 @@ def test_c_dane_05_ee_stands_instead_of_roots_names_and_dates(scene, kind):
     dane.delivered(mx, demand="dane", demand_source="dane", dane_outcome="ok", verify=KINDS[kind].reason)
 
 
+@pytest.mark.parametrize("kind", ["stapled-revoked", "rsa1024", "bad-signature", "too-many", "not-a-ca"])
+def test_c_dane_05_ee_asks_nothing_else_of_the_certificate(scene, kind):
+    dane = Daned(scene)
+    mx = dane.mx(kind)
+    dane.tlsa(mx, 3, 1, 1)
+    dane.delivered(mx, demand="dane", dane_outcome="ok", verify=KINDS[kind].reason)
+
+
 def test_c_dane_05_the_same_certificate_is_refused_without_records(scene):
     dane = Daned(scene)
     mx = dane.mx("self-signed")

@@ -116,12 +116,21 @@ def test_c_dane_05_a_name_that_the_administrator_wrote_down_holds_beside_dane(sc
     dane.refused("self-signed", mx, dane_outcome="ok", demand="dane")
 
 
+OVERRULED = {"match": ".crafted.example", "override_policy": True, "expires": "2099-01-01", "reason": "ticket 1"}
+
+
 def test_c_dane_07_an_overruled_mismatch_is_said(scene):
-    dane = Daned(scene, destinations=[{"match": ".crafted.example", "level": "encrypt", "override_policy": True,
-                                       "expires": "2099-01-01", "reason": "ticket 1"}])
+    dane = Daned(scene, destinations=[{**OVERRULED, "level": "encrypt"}])
     mx = dane.mx("good")
     dane.mismatch(mx)
     dane.delivered(mx, policy_overruled="dane", dane_outcome="dane-mismatch", demand="encrypt", severity="warning")
+
+
+def test_c_dane_02_an_overruled_look_up_is_said(scene):
+    dane = Daned(scene, destinations=[{**OVERRULED, "level": "encrypt"}])
+    mx = dane.mx("good")
+    dane.domain.fault("TLSA", "servfail", host=mx.host)
+    dane.delivered(mx, policy_overruled="dane", dane="lookup-failed", demand="encrypt", severity="warning")
 
 
 # -- MTA-STS beside DANE --------------------------------------------------------------------------
