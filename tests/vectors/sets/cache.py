@@ -6,12 +6,13 @@ policy host, its policy, the clock, the daemon), then a mail is sent, and what f
 that mail showed.  Alternatives ("or") are lives of their own.
 """
 
+import contextlib
 import datetime
 import itertools
 import json
 import re
 
-from lab.process import wait_for
+from lab.process import Timeout, wait_for
 
 from .lexicon import Lexicon, NotUnderstood, without_remarks
 from .outcome import PHRASES
@@ -35,12 +36,13 @@ _IS = r"(?: (?:is|are|was|has|have|now|then|becomes?|has been|still|been))*"
 
 HAPPENS = Lexicon([
     (r"nothing(?: is)?(?: yet)? cached|no(?: cached)? policy(?: is)?(?: yet)?(?: cached| known)?|(?:the )?empty cache|cache(?: is)? empty"
-     r"|(?:policy )?not(?: yet)? cached|unknown domain|no cache entry|nothing(?: is)? known|fresh cache", "empty"),
+     r"|(?:policy )?not(?: yet)? cached|unknown domain|no cache entry|nothing(?: is)? (?:known|in (?:the )?cache)|fresh cache|(?:at )?(?:the )?(?:first|very first) (?:time|contact)", "empty"),
     (rf"(?:https?|policy|refetch|re fetch|fetch|web|http)?(?: ?(?:fetch(?:ing)?|request|refetch|host|server|refresh))+(?: of)?"
      rf"(?: (?P<new>(?:the|a|this|that) new (?:id|policy)(?:'s policy)?)| (?:the|a|its) policy)?{_IS} {_FAILS}"
      rf"|(?:https|http) {_FAILS}|(?:new |the )?policy (?:cannot|can not|could not) be (?:re ?)?fetched|(?:blocks?|breaks?) (?:https?|the fetch)",
      "fetch-fails"),
-    (r"(?:policy (?:host|server)|https|mta sts(?: host)?)(?:'s)? certificate(?: is| has)? (?:expired|invalid|bad|wrong|untrusted)",
+    (r"(?:policy (?:host|server)|https|mta sts(?: host)?)(?:'s)? certificate(?: is| has)? (?:expired|invalid|bad|wrong|untrusted)"
+     r"|certificate of the (?:policy|mta sts) (?:host|server)(?: is| has)?(?: (?:expired|invalid|bad|wrong|untrusted))",
      "fetch-fails"),
     (r"(?:https? |policy )?(?:fetch|host|server|https)(?: of the \w+ \w+)?(?: is| again)? (?:works|succeeds|good|ok|back|available|restored)"
      r"(?: again)?", "fetch-works"),
@@ -55,7 +57,7 @@ HAPPENS = Lexicon([
     (r"(?:with |has |have |shows? |says |of )?(?:the )?(?:same|unchanged|identical)(?: policy| txt| record)* id|"
      r"(?:policy |txt |the |record )*id(?: is| has)? (?:unchanged|the same|not changed|still the same|same)(?: as (?:the )?(?:cached|before)(?: one)?)?"
      r"|txt(?: record)?(?: is)? (?:unchanged|the same)|id matches(?: the cached(?: one)?)?|equal id", "same-id"),
-    (r"(?:policy )?id (?:is |= ?|: ?)?(?P<id>(?=[a-z]*\d)[a-z0-9]+)", "id"),
+    (r"(?:(?:a |the )?new )?(?:policy )?id (?:is |= ?|: ?)?(?P<id>(?=[a-z]*\d)[a-z0-9]+)", "id"),
     (r"(?:with |has |have |shows? |says )?(?:a |the |an |its )?(?:new|changed|different|other|fresh|updated|next|second|newer)"
      r"(?: policy| txt| record)* id|(?:policy |txt |the |record )*id(?: has)? (?:changed|changes|change|differs|is new|is different)"
      r"|(?:a |the )?(?:new|changed) txt(?: record)?|txt(?: record)?(?: has)? chang(?:ed|es)", "new-id"),
@@ -78,6 +80,8 @@ HAPPENS = Lexicon([
     (r"max_age(?: (?:is|of|=))?[ :=]*(?P<n>\d+)(?: seconds)?", "max-age"),
     (r"(?:half|part) of (?:the |its )?max_age(?: (?:has passed|passes|later))?", "half-age"),
     (r"(?:daily|periodic|background|scheduled)? ?refresh(?:es|ed)?(?: is)?(?: due)?(?: runs)?", "refresh"),
+    (r"(?:within|before|less than|in)(?: the next)? (?P<n>\d+|a|an|one|two|three|four|five|six|ten) (?P<unit>second|minute|hour|day|week|month)s?"
+     r"(?: (?:later|have passed|has passed|pass))*", "within"),
     (_TIME, "time"),
     (r"(?:daemon|tlsmend|sender|server|process)?(?: is)? ?(?:killed|crash(?:es|ed)?)(?: 9)?|kill 9", "crash"),
     (r"(?:daemon|tlsmend|sender|server|process)?(?: is)? ?restart(?:s|ed)?", "restart"),
@@ -102,20 +106,19 @@ class Life:
         self.stage, self.scene = stage, scene
         self.kind = "name-mismatch" if "bad-certificate" in variant else "good"
         with stage.making:
-            self.domain = scene.domain()
+            self.domain = scene.domain(zone="craftedplain")   # its server counts the questions
             self.mx = scene.hostile(self.domain, kind=self.kind)
             self.daemon = stage.new_daemon("cache", clock="both", tls={"level": "may"},
                                            mta_sts={"timeout": "2s"})
             scene.add("tlsmend", self.daemon)
             self.sts = self.domain.sts(mx=[self.mx.host], id=None, text=b"")
-            self.capture = scene.capture()
         self.policy = {"mode": "enforce", "mx": [self.mx.host], "max_age": _MAX_AGE}
         self.ids, self.id, self.published = itertools.count(1), None, None
         self.primed = False       # a policy has been cached
         self.cached_id = None     # before the present step
         self.clock = 0.0
         self.hindered = []        # what goes wrong at the domain: of "txt-fails", ...
-        self.unlisted = False
+        self.quiet = False        # no mail in this step: the store is looked at
 
     def now(self):
         return self.daemon.clock.now()
@@ -141,8 +144,7 @@ class Life:
         self.daemon.clock.turn(self.clock)
 
     def mail(self):
-        self.asked_before = len(self.capture.queries(f"_mta-sts.{self.domain.name}", "TXT"))
-        self.fetched_before = len(self.sts.requests())
+        self.asked_before = self._questions()
         o = Stage.send(self.scene, self.daemon, self.domain, [self.mx])
         self.last = o
         return o
@@ -151,16 +153,38 @@ class Life:
 
     @property
     def asked(self):
-        return len(self.capture.queries(f"_mta-sts.{self.domain.name}", "TXT")) - self.asked_before
+        return self._questions() - self.asked_before
+
+    def _questions(self):
+        return self.scene.dns.crafted.count(f"_mta-sts.{self.domain.name}", "TXT")
 
     @property
     def fetches(self):
         """Tries of this mail, by the records: a fetch that fails may leave no request."""
         return sum(r["outcome"] in ("new-policy", "unchanged", "fetch-failed") for r in self.last.of("sts"))
 
+    def look(self):
+        """What there is to see of a step: a mail, or what the daemon did without one."""
+        if not self.quiet:
+            return self.mail().untruth()
+
+        def gone():
+            with self.scene.client(self.daemon) as client:   # wakes the loop that sees the turned clock
+                client.cmd("QUIT")
+            return not self._stored()
+        with contextlib.suppress(Timeout):
+            wait_for("the policy to be dropped", gone, 4)
+        return None
+
+    def _stored(self):
+        rows = self.daemon.sql("SELECT id, body FROM policies WHERE domain = ?", self.domain.name)
+        return (rows[0][0], re.search(rb"mode: *(\w+)", rows[0][1])[1].decode()) if rows else None
+
     def in_force(self):
         """(id, mode) of the policy that the last mail came under; None without."""
         o = self.last
+        if self.quiet:
+            return self._stored()
         if o.field("sts_id"):
             return o.field("sts_id"), o.field("sts_mode")
         told = next((r for r in reversed(self.daemon.records("sts", policy_domain=self.domain.name))), None)
@@ -177,7 +201,8 @@ def _seconds_of(text):
 # -- what happens -------------------------------------------------------------------------------------
 
 
-def _do(life, tags):
+def _do(life, tags, expects_none):
+    """expects_none: no policy is to follow.  An empty cache does not say whether the domain has one."""
     names = [tag for tag, _ in tags]
     fields, wanted_id = {}, None
     for tag, m in tags:
@@ -217,15 +242,15 @@ def _do(life, tags):
         if "cached" in names:   # stored: the mail that brings it
             life.mail()
             life.primed = True
-    elif not life.primed and life.id is None and "empty" not in names and not hinders:
-        life.publish()          # the domain has a policy, nobody knows it yet
-    elif not life.primed and life.id is None and "fetch-fails" in names:
-        life.publish()
+    elif not life.primed and life.id is None and (not hinders or "fetch-fails" in names):
+        if not ("empty" in names and expects_none and not hinders):
+            life.publish()      # the domain has a policy, nobody knows it yet
     for hinder in hinders:
         life.hindered.append(hinder)
         _hinder(life, hinder)
     for tag, m in tags:
         _pass_time(life, tag, m, names)
+    life.quiet = "unused" in names
 
 
 def _hinder(life, how):
@@ -248,6 +273,9 @@ def _pass_time(life, tag, m, names):
     elif tag == "time":
         n = float(_NUMBERS[m["n"]] if m["n"] in _NUMBERS else m["n"])
         life.turn(n * _UNITS[m["unit"]] + (1 if "unused" in names else 0))
+    elif tag == "within":
+        n = float(_NUMBERS[m["n"]] if m["n"] in _NUMBERS else m["n"])
+        life.turn(n * _UNITS[m["unit"]] / 2)
     elif tag == "refresh":
         if "time" not in names:
             life.turn(86400 + 3600)
@@ -278,7 +306,7 @@ def _is_in_force(life, m=None):
 def _is_none(life, m=None):
     found = life.in_force()
     return f"no policy in force is due, there is {found}" if found else (
-        None if life.last.delivered else f"mail goes on as if there were no policy; {life.last.told()}")
+        None if life.quiet or life.last.delivered else f"mail goes on as if there were no policy; {life.last.told()}")
 
 
 def _is_kept(life, m=None):
@@ -375,7 +403,7 @@ FOLLOWS = Lexicon([
     (r"(?:the |a )?policy(?: (?:is|in force|applies|used|cached|stored|found|returned|valid|known|in the cache|enforced))*|(?:is )?(?:cached|stored|in force|found)",
      _is_in_force),
     *[(pattern, _of_mail(check)) for pattern, check in PHRASES],
-], filler="policy mta sts cache lookup mail message domain certificate mx case host id txt record dns")
+], filler="policy mta sts cache lookup mail message domain certificate mx case host id txt record dns used valid kept stays force")
 
 
 # -- a case -------------------------------------------------------------------------------------------
@@ -412,6 +440,11 @@ def _follows(life, text):
     return None
 
 
+def _expects(text, check):
+    return any(found is check for clause in without_remarks(text).split(";") for part in FOLLOWS.alternatives(clause)
+               for found, _ in FOLLOWS.read(part))
+
+
 def check(stage, case):
     strange = sorted(set(case) - _FIELDS)
     if strange:
@@ -426,8 +459,8 @@ def check(stage, case):
         with stage.scene() as scene:
             life = Life(stage, scene, variant)
             for (happens, follows), doing in zip(steps, tags):
-                _do(life, doing)
-                complaint = life.mail().untruth() or _follows(life, follows)
+                _do(life, doing, _expects(follows, _is_none))
+                complaint = life.look() or _follows(life, follows)
                 if complaint:
                     return f"{happens!r}: {complaint} (alternative {n}: {json.dumps([t for t, _ in doing])})"
     return None

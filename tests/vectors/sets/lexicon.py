@@ -81,9 +81,9 @@ class Lexicon:
         "TXT fails or is gone" is "TXT fails" and "TXT is gone": an alternative that does not stand alone
         borrows its beginning from the one before."""
         parts = [p.strip(" ,") for p in re.split(r",?\s+or\s+|\s*\|\s*", text)]
-        if len(parts) == 1:
+        if len(parts) == 1 or self.understands(text, names):   # a phrase may have an "or" of its own
             self.read(text, names)
-            return parts
+            return [text]
         whole = [parts[0]]
         for part in parts[1:]:
             words = whole[-1].split()

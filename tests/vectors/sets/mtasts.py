@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """mta-sts: texts and patterns through policy-tool; discovery, fetches, cache and deliveries for real."""
 
+import functools
 import http
 import re
 
@@ -98,15 +99,16 @@ _FOUND = Lexicon([
     (r"(?:a )?(?:policy )?record(?: found)?|found|accept\w*", "record")])
 
 _DNS = Lexicon([
+    (r"(?:connection|tcp|port)(?: is)? (?:refused|closed|reset)|nothing listens|refused by the (?:host|server)|closed port", "refused"),
+    (r"(?:connection|tcp|port)(?: is)? (?:blocked|filtered|times out)|black ?hole", "black-hole"),
+    (r"no (?:a or aaaa|a and aaaa|a/aaaa)(?: records?)?", "nodata"),
     (r"cname (?:loop|cycle)|loop|too many (?:cnames|aliases)", "loop"),
     (r"servfail|server failure|lookup (?:error|failure|fails)|temporary (?:error|failure)|temperror|refused", "servfail"),
     (r"time ?out|times out|timed out|no (?:answer|response|reply)|does not answer|unreachable|dropped", "timeout"),
-    (r"bogus|dnssec (?:fails|failure|error|invalid)|validation (?:fails|failure|error)|bad signature", "bogus"),
+    (r"bogus|(?:dnssec )?(?:fails|failure|error|invalid)|(?:dnssec )?(?:validation|signature) (?:fails|failure|error|invalid)|bad signature", "bogus"),
     (r"nxdomain|no such (?:domain|name)|does not exist|non ?existent", "nxdomain"),
     (r"nodata|no data|no (?:txt|a|aaaa|address)(?: records?)?|empty|absent", "nodata"),
     (r"noerror|ok|resolves|good|present", "good"),
-    (r"(?:connection )?refused by the (?:host|server)|connection refused|closed port|nothing listens", "refused"),
-    (r"(?:connection )?(?:blocked|filtered|black ?hole)", "black-hole"),
     (r"loopback|127\.0\.0\.1|localhost", "loopback"),
     (r"private(?: address\w*)?|rfc ?1918", "private")],
     filler="cname target dns txt record query lookup answer name host policy _mta-sts mta-sts mta sts address server")
@@ -224,8 +226,7 @@ def _answer(case):
 
 def _make_fetch(scene, case, domain):
     """The policy host: nginx where it can answer so, else the scripted server."""
-    cert = one_of(_CERTIFICATES, case.get("cert", "good"))
-    how = one_of(_DNS, case["host"]) if case.get("host") else "good"
+    cert, how = one_of(_CERTIFICATES, case["cert"]), one_of(_DNS, case["host"])
     if "body_make" in case:
         make = case["body_make"]
         case = {**case, "body": make.get("prefix", "") + make["repeat"] * make["count"] + make.get("suffix", "")}
@@ -255,6 +256,15 @@ def _make_fetch(scene, case, domain):
 
 def check_fetch(stage, case):
     known(case, "status", "body", "body_make", "cert", "host", "mode", "mx", "max_age", "headers", "content_type")
+    for cert in _CERTIFICATES.alternatives(case.get("cert", "good")):
+        for host in _DNS.alternatives(case.get("host", "good")):
+            complaint = _fetch(stage, {**case, "cert": cert, "host": host})
+            if complaint:
+                return f"{complaint} (certificate {cert}, host {host})"
+    return None
+
+
+def _fetch(stage, case):
     due = one_of(_FETCHED, case["expect"])
     with stage.scene() as scene:
         with stage.making:
@@ -286,48 +296,61 @@ def run_tool(cases, results):
     """The cases that need no network."""
     with LineTool(BUILD / "tests/policy-tool") as tool:
         for case in cases:
+            used = None
             try:
-                why = _TOOL[kind(case)](tool, case)
+                why, used = settled(case, functools.partial(_TOOL[kind(case)], tool))
             except NotUnderstood as e:
                 why = f"not understood: {e}"
             except (RuntimeError, KeyError, TypeError, ValueError) as e:
                 why = f"{type(e).__name__}: {e}"
-            results.report(case, why, decided(case))
+            results.report(case, why, used)
 
 
 def is_for_tool(case):
     return kind(case) in _TOOL
 
 
-def decided(case):
-    """See docs/policy.md; a disputed case without a decision there is not taken."""
-    if "disputed" not in case:
-        return None
-    words = plain(case["disputed"] + " " + case.get("why", ""))
-    for pattern, text in DECISIONS:
-        if re.search(pattern, words):
-            return text
-    raise NotUnderstood(case["disputed"], "a dispute that docs/policy.md decides")
-
-
+# What docs/policy.md, "Where sources disagree", says: words of a dispute, the verdict that follows from our
+# decision (None: whatever the case expects), and the decision.
 DECISIONS = [
-    (r"semicolon", "MTA-STS records: one semicolon may end them, a second refuses the record (RFC 8461 3.1)"),
+    (r"semicolon", "REJECT", "MTA-STS records: one semicolon may end them, a second refuses the record (RFC 8461 3.1)"),
+    (r"underscore", "REJECT", "MTA-STS patterns are host names: no underscore"),
+    (r"(?:trailing|final|root) dot|dot at the end", "REJECT", "MTA-STS patterns have no dot at the end"),
+    (r"u label|unicode|idn", "REJECT", "MTA-STS patterns are A-labels"),
+    (r"(?:blank|empty) lines?", "REJECT", "MTA-STS policies have no blank lines"),
+    (r"control|tab inside", "REJECT", "values of MTA-STS policies have no control characters"),
+    (r"31557600|(?:large|larger|exceed\w*|above|maximum|cap\w*|too (?:big|large|long)).*max_age|max_age.*(?:large|larger|exceed\w*|above|maximum|cap\w*)",
+     "ACCEPT", "max_age above 31557600 counts as 31557600"),
+    (r"order|version (?:is |must be )?first", "ACCEPT", "the fields of an MTA-STS policy come in any order"),
+    (r"duplicate|twice|repeated|two \w+ fields", "ACCEPT", "of a repeated field the first counts"),
+    (r"lf\b|line end|newline|crlf", "ACCEPT", "MTA-STS policies: CRLF or LF"),
+    (r"whitespace|blanks?|spaces?|wsp", None, "blanks in MTA-STS texts: as the grammar of RFC 8461 has them"),
 ]
+_AS_EXPECTED = "disputed elsewhere; RFC 8461 by the letter says what the case expects"
+
+
+def settled(case, judge):
+    """(complaint, decision) of a case; a disputed one is judged by what docs/policy.md decides."""
+    complaint = judge(case)
+    if "disputed" not in case:
+        return complaint, None
+    words = plain(f"{case['disputed']} {case.get('why', '')}")
+    _, verdict, text = next((d for d in DECISIONS if re.search(d[0], words)), (None, None, None))
+    if complaint is None:
+        return None, text or _AS_EXPECTED
+    if verdict is None:
+        return f"{complaint}; disputed, and docs/policy.md decides nothing on {case['disputed']!r}", None
+    bare = {k: v for k, v in case.items() if k in ("id", "txt", "policy", "policy_make", "patterns")}
+    return judge({**bare, "expect": verdict.lower()}), text
 
 
 def check_real(case, player):
     stage = player.stage
-    used = decided(case)
-    what = kind(case)
-    if what == "discovery":
-        return check_discovery(stage, stage.tool, case), used
-    if what == "fetch":
-        return check_fetch(stage, case), used
-    if what == "cache":
-        return cache.check(stage, case), used
-    if what == "delivery":
-        return delivery.check(stage, case), used
-    raise NotUnderstood(sorted(case), "the fields of the case")
+    checks = {"discovery": functools.partial(check_discovery, stage, stage.tool), "fetch": functools.partial(check_fetch, stage),
+              "cache": functools.partial(cache.check, stage), "delivery": functools.partial(delivery.check, stage)}
+    if kind(case) not in checks:
+        raise NotUnderstood(sorted(case), "the fields of the case")
+    return settled(case, checks[kind(case)])
 
 
 def seconds(case):

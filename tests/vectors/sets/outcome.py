@@ -112,7 +112,9 @@ PHRASES = [
     (rf"(?:no|without|never|before)(?: any| a)? {_MAIL}(?: (?:is |was )?(?:sent|issued|given|seen))?"
      rf"|{_MAIL} (?:is |was )?(?:not|never) (?:sent|issued|given|seen)|nothing is sent(?: to (?:the|that) (?:mx|host))?", no_mail),
     (r"(?:no|not|never|without|do not|must not)(?: an?)? (?:bounc\w+|permanent(?:ly)?(?: \w+)?|5xx|reject\w*)", not_permanent),
-    (r"(?:no|not|never|without|do not|must not|nothing)(?: an?| any| be| is)? (?:report\w*|record\w*|logg\w*)(?: \w+)?|"
+    (r"(?:before|until|unless|without first)(?: (?:the|a|having|it|policy|was|is|has been|been))* (?:check|re ?check|re ?fetch|refresh|look)\w*"
+     r"(?: (?:again|up|for|a|the|new|policy|id))*", lambda o, m: None),
+    (r"(?:no|not|never|without|do not|must not|nothing)(?: an?| any| be| is| to)* (?:report\w*|record\w*|logg\w*)(?: \w+)?|"
      r"no failure(?: is)?(?: to be)? (?:reported|recorded|logged)", not_reported),
     (r"no dane(?: requirement| policy| demand)?(?: applies)?|(?:without|not (?:under|by)|ignoring) dane"
      r"|dane (?:does not apply|is not used|not used|ignored|is ignored|is off|inactive|not applicable)|pre dane"

@@ -83,7 +83,7 @@ class Outcome:
 
     def told(self):
         """For complaints."""
-        return f"the client heard {self.heard[:160]!r}, mails {self.takers}, reasons {self.reasons}"
+        return f"the client heard {self.heard[:460]!r}, mails {self.takers}, reasons {self.reasons}"
 
 
 class Stage:
