@@ -193,6 +193,21 @@ def test_c_dane_05_ta_checks_names_and_dates(scene, options, reason):
     dane.refused(reason, mx, demand="dane", dane_outcome=reason)
 
 
+@pytest.mark.parametrize("usage, reason", [(3, None), (2, "expired")])
+def test_c_dane_05_time_passes(scene, usage, reason):
+    """The same chain a month later: a DANE-EE record vouches for it still, a DANE-TA record does not."""
+    dane = Daned(scene, clock="both")
+    mx = dane.mx(chain=dane.leaf(issuer=other_middle(scene), end=10))
+    dane.tlsa(mx, usage, 1, 1, None if usage == 3 else other_middle(scene).cert)
+    dane.delivered(mx, dane_outcome="ok")
+    dane.tlsmend.clock.turn("+31d")
+    reply = dane.send()
+    if reason is None:
+        assert reply.code == 250 and len(mx.mails) == 2
+    else:
+        assert reply.code == 451 and "expired" in reply.text and len(mx.mails) == 1
+
+
 def test_c_dane_05_ta_takes_the_next_hop_domain_as_a_name(scene):
     dane = Daned(scene)
     mx = dane.mx(chain=dane.leaf(issuer=other_middle(scene), names=(dane.domain.name,)))

@@ -6,10 +6,14 @@ import os
 
 import pytest
 
+from lab import smtpc
 from lab.capture import assert_no_clear_envelope
 from lab.daned import Daned
+from lab.helpers import send
 from lab.hostile import CLOSE, RESET, alert
+from lab.postfix import PostfixClient
 from lab.process import wait_for
+from lab.servers import MX
 
 NO_TLS = {
     "not offered": {"tls": False},
@@ -301,3 +305,33 @@ def test_c_dane_08_two_recipient_domains_are_judged_alone(scene):
     dane.send()
     assert dane.reply.code == 451 and "self-signed" in dane.reply.text
     assert len(mx.mails) == 1
+
+
+# -- with the real ones ---------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", sorted(MX))
+def test_c_dane_05_a_real_server_with_a_certificate_of_its_own(scene, name):
+    """What most hosts with DANE are: a real MTA, a self-signed certificate, 3 1 1."""
+    domain = scene.domain(signed=True)
+    addresses = scene.net.new_host()
+    host = domain.host("mx", *addresses)
+    chain = scene.pki.chain("self-signed", host)
+    mx = scene.server(MX[name], hostname=host, chain=chain, addresses=addresses)
+    domain.mx(host)
+    domain.tlsa(host, 3, 1, 1, chain)
+    tlsmend = scene.tlsmend()
+    assert send(scene, tlsmend, domain).code == 250
+    mx.wait_mail(domain.name)
+    attempt = tlsmend.attempt()
+    assert (attempt["dane_outcome"], attempt["verify"], attempt["tls"]) == ("ok", "self-signed", "TLSv1.3")
+
+
+def test_c_dane_07_the_queue_of_the_legacy_mta_says_why(scene):
+    dane = Daned(scene)
+    mx = dane.mx("good")
+    dane.mismatch(mx)
+    client = scene.server(PostfixClient)
+    client.submit(dane.domain.address(), smtpc.message())
+    reason = client.wait_deferred(dane.domain.name).reason
+    assert "4.7.5" in reason and "no TLSA record matches" in reason and mx.host in reason
+    dane.untouched(mx)
