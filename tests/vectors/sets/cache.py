@@ -20,6 +20,7 @@ from .stage import Stage
 
 ELSEWHERE = "elsewhere.example"
 _LIVES_MAX = 12
+_FORGETS = 10   # seconds
 _MAX_AGE = 7 * 86400
 _FIELDS = {"id", "source", "note", "why", "disputed", "steps", "title", "expect"}
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400,
@@ -108,7 +109,7 @@ class Life:
         with stage.making:
             self.domain = scene.domain(zone="craftedplain")   # its server counts the questions
             self.mx = scene.hostile(self.domain, kind=self.kind)
-            self.daemon = stage.new_daemon("cache", clock="both", tls={"level": "may"},
+            self.daemon = stage.new_daemon("cache", clock="both", tls={"level": "may"}, workers=1,
                                            mta_sts={"timeout": "2s"})
             scene.add("tlsmend", self.daemon)
             self.sts = self.domain.sts(mx=[self.mx.host], id=None, text=b"")
@@ -118,6 +119,7 @@ class Life:
         self.cached_id = None     # before the present step
         self.clock = 0.0
         self.hindered = []        # what goes wrong at the domain: of "txt-fails", ...
+        self.absent = False       # the resolver was told that there is no record
         self.quiet = False        # no mail in this step: the store is looked at
 
     def now(self):
@@ -137,7 +139,14 @@ class Life:
         self.sts.publish(id=None, **fields)
         self.published = fields
         if not self.hindered or "fetch-fails" in self.hindered:
-            self.sts.txt(f"v=STSv1; id={self.id};")
+            self.show_record()
+
+    def show_record(self):
+        """The resolver remembers for some seconds that there was none, or that it could not be had."""
+        if self.absent:
+            self.turn(_FORGETS)
+            self.absent = False
+        self.sts.txt(f"v=STSv1; id={self.id};")
 
     def turn(self, seconds):
         self.clock += seconds
@@ -145,6 +154,7 @@ class Life:
 
     def mail(self):
         self.asked_before = self._questions()
+        self.absent = self.absent or self.id is None or bool({"txt-fails", "txt-gone"} & set(self.hindered))
         o = Stage.send(self.scene, self.daemon, self.domain, [self.mx])
         self.last = o
         return o
@@ -235,7 +245,7 @@ def _do(life, tags, expects_none):
         life.hindered = []
         life.sts.answer("plain")
         if life.id:
-            life.sts.txt(f"v=STSv1; id={life.id};")
+            life.show_record()
     life.cached_id = (life.in_force() or (None,))[0] if life.primed else None
     if new_policy:
         life.publish(wanted_id, **fields)
