@@ -91,6 +91,7 @@ FETCH_FAILURES = {
     "cut-chunks": _scripted("", response=[http_chunked(_BODY, end=False), CLOSE]),
     "endless-header": _scripted("too-large", response=[b"HTTP/1.1 200 OK\r\n", lambda c: c.flood(_ENDLESS, 30)]),
     "endless-body": _scripted("too-large", response=[http_head(), lambda c: c.flood(b"a: b\r\n" * 700, 30)]),
+    "404-policy": _scripted("HTTP 404", response=[http_answer(_BODY, status="404 Not Found"), CLOSE]),
     "no-http": _scripted("", response=[b"220 mail.example ESMTP\r\n", CLOSE]),
 }
 
