@@ -191,6 +191,8 @@ CASES = {
         lambda s: Case(s).alias("nsec3").records((3, 1, 1, OTHER_KEY)), REFUSED),
     "alias, original": (lambda s: original(Case(s).alias("nsec3")), AUTHENTICATED),
     "alias to an insecure host, original": (lambda s: original(Case(s).alias("plain")), AUTHENTICATED),
+    "alias to an insecure host whose name server fails for TLSA": (
+        lambda s: original(Case(s).alias("craftedplain").fault("servfail")), DIFFERENT),
     "alias through an insecure zone, original": (
         lambda s: original(Case(s).alias("signed", via="plain").records((3, 1, 1, OTHER_KEY))), AUTHENTICATED),
     "alias, unusable at its end, original matches": (
@@ -240,6 +242,7 @@ def by_postfix(scene, case, level):
     records, and "encrypt" where none can be used, and its "dane-only" refuses then; posttls-finger itself goes on at
     level "secure", and reports at "dane-only" what Postfix would not try."""
     finger = scene.posttls_finger(case.domain, level)
+    print(finger.text)   # seen when the test fails
     unusable = finger.unusable or "all TLSA records unusable" in finger.text
     usable = finger.tlsa and "all TLSA records unusable" not in finger.text
     if "panic:" in finger.text or any("TLSA lookup error" in line for line in finger.failures):
@@ -291,6 +294,8 @@ def test_c_dane_05_the_verdict_of_postfix(scene, tlsmend_at, level, name):
         if level == "dane-only" and expected != AUTHENTICATED:
             expected = REFUSED
         assert verdicts == (expected, expected)
+    if verdicts == (AUTHENTICATED, AUTHENTICATED):   # the TLSA base domain, too
+        assert case.mx.hellos[0].sni == case.mx.hellos[-1].sni
 
 
 def test_each_explained_difference_is_tested():
