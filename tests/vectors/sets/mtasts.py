@@ -185,13 +185,13 @@ _FETCHED = Lexicon([
     (r"(?:a |the )?(?:valid )?policy|accept\w*|ok|success\w*|fetched", "policy")])
 
 _CERTIFICATES = Lexicon([
+    (r"(?:name )?(?:only )?(?:in )?(?:the )?common name(?: only)?|cn only|(?:no|without) san", "cn-only"),
     (r"(?:tls ?v?1\.[01]|old tls)(?: only)?|only tls ?v?1\.[01]", "tls-1.1"),
     (r"not yet valid|future", "not-yet-valid"),
     (r"expired|out of date", "expired"),
     (r"self ?signed", "self-signed"),
     (r"(?:for|of|names?|naming|issued (?:to|for)) (?:an?other|a different|the wrong|some other|the)?(?: \w+)?"
      r"|(?:wrong|other|different|mismatch\w*) (?:host ?)?(?:name|domain|host)|(?:host ?)?name mismatch|mismatch\w*", "name-mismatch"),
-    (r"(?:only )?(?:the )?common name(?: only)?|cn only|no san", "cn-only"),
     (r"untrusted(?: \w+)?|unknown (?:ca|root|issuer|authority)|not trusted|private (?:ca|root)|bad|invalid|does not validate",
      "untrusted-root"),
     (r"incomplete(?: chain)?|(?:missing|without|no)(?: the)? intermediate", "incomplete-chain"),
