@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MTA-STS: what is cached stays in force through every failure, a restart and a crash; when it is fetched
-anew, and when it ends (C-STS-06, 07, 09)."""
+"""MTA-STS: what is cached stays in force through failures, a restart and a crash; when it is fetched anew,
+and when it ends (C-STS-06, 07, 09).  The failures of a fetch are in test_sts_fetch.py."""
 
 import pytest
 
 from lab.helpers import hup
 from lab.policed import ELSEWHERE, Policed
-from lab.sts_failures import FETCH_FAILURES, TXT_FAILURES
+from lab.sts_failures import TXT_FAILURES
 
 DAY, YEAR = 86400, 31557600
 
@@ -14,21 +14,6 @@ DAY, YEAR = 86400, 31557600
 def skip(policed, domain):
     """The last record of a host that was passed over."""
     return policed.tlsmend.wait_records("skip", recipient_domain=domain.name)[-1]
-
-
-@pytest.mark.parametrize("name", FETCH_FAILURES)
-def test_c_sts_06_a_fetch_that_fails_ends_no_policy(scene, name):
-    failure = FETCH_FAILURES[name]
-    policed = Policed(scene)
-    domain = policed.domain(**failure.options)
-    assert policed.in_force(domain)
-    failure.of(domain.policy)
-    domain.policy.txt("v=STSv1; id=2;")
-    assert policed.in_force(domain)
-    told = policed.sts(domain, outcome="fetch-failed")
-    assert (told["severity"], told["in_force"], told["reason"]) == ("warning", True, failure.reason)
-    assert (told["txt_id"], told["sts_id"]) == ("2", "1") and failure.words in told["detail"]
-    assert skip(policed, domain)["sts_trouble"] == failure.reason and skip(policed, domain)["sts_id"] == "1"
 
 
 @pytest.mark.parametrize("name", TXT_FAILURES)

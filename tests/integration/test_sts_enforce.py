@@ -109,7 +109,7 @@ def test_c_sts_11_the_next_listed_mx_is_used(scene):
     assert [r["mx"] for r in tlsmend.records("skip")] == [forged.host]
 
 
-@pytest.mark.parametrize("level", ["none", "may", "encrypt"])
+@pytest.mark.parametrize("level", ["none", "may"])
 @pytest.mark.parametrize("bad", BAD_MX)
 def test_c_sts_11_tls_is_owed_whatever_the_configuration_says(scene, bad, level):
     """In the default and in a row of destinations, which is no way around a policy by itself."""

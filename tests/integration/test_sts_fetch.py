@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """MTA-STS: the fetch of a policy, from a real nginx and from a server that does what nginx never would
-(C-STS-04), and what follows when nothing is cached (C-STS-08)."""
+(C-STS-04), and what follows when a policy is cached (C-STS-06) and when none is (C-STS-08)."""
 
 import pytest
 
@@ -15,20 +15,30 @@ TEXT = policy_text(mx=[ELSEWHERE])
 
 
 @pytest.mark.parametrize("name", FETCH_FAILURES)
-def test_c_sts_04_and_08_a_fetch_that_fails(scene, name):
-    """Nothing is cached: the mail goes out as if there were no policy, and it is told why."""
+def test_c_sts_04_06_and_08_a_fetch_that_fails(scene, name):
+    """Nothing is cached: the mail goes out as if there were no policy.  A policy is cached: it stays in
+    force, whatever the failure.  And it is told why."""
     failure = FETCH_FAILURES[name]
     policed = Policed(scene)
-    domain = policed.domain(**failure.options)
-    failure.of(domain.policy)
-    assert not policed.in_force(domain)
-    attempt, told = policed.attempt(domain), policed.sts(domain)
+    kept, fresh = policed.domain(**failure.options), policed.domain(**failure.options)
+    assert policed.in_force(kept)
+    for domain in (kept, fresh):
+        failure.of(domain.policy)
+        domain.policy.txt("v=STSv1; id=2;")
+    assert not policed.in_force(fresh)
+    attempt = policed.attempt(fresh)
     assert attempt["sts_trouble"] == failure.reason and "sts_id" not in attempt
     assert failure.words in attempt["sts_trouble_detail"], attempt["sts_trouble_detail"]
-    assert (told["severity"], told["outcome"], told["in_force"]) == ("warning", "fetch-failed", False)
-    assert (told["reason"], told["detail"]) == (failure.reason, attempt["sts_trouble_detail"])
-    assert domain.policy.host in told["detail"] or "mta_sts.timeout" in told["detail"]
-    paths = [r.path for r in domain.policy.requests()]
+    assert policed.sts(fresh)["detail"] == attempt["sts_trouble_detail"]
+    assert policed.in_force(kept)
+    skip = policed.tlsmend.records("skip", recipient_domain=kept.name)[-1]
+    assert (skip["sts_trouble"], skip["sts_id"]) == (failure.reason, "1")
+    for domain in (kept, fresh):
+        told = policed.sts(domain, outcome="fetch-failed")
+        assert (told["severity"], told["in_force"], told["txt_id"]) == ("warning", domain is kept, "2")
+        assert told["reason"] == failure.reason and failure.words in told["detail"] and told["hint"]
+        assert domain.policy.host in told["detail"] or "mta_sts.timeout" in told["detail"]
+    paths = [r.path for r in fresh.policy.requests()]
     if failure.reason == CERTIFICATE:
         assert paths == []          # nothing is asked of a host that is not who it should be
     assert set(paths) <= {PATH}     # no redirect is followed
