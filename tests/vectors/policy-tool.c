@@ -284,27 +284,32 @@ static json_t *judge(struct dane_request *req, const struct blobs *rdata)
     return out;
 }
 
-/* "host": a name, a list of them, or null. */
-static size_t read_names(const json_t *host, struct slice names[NAMES_MAX])
+/* "host": a name, a list of them, or null.  Normalised where it is a host name. */
+static size_t read_names(const json_t *host, char store[NAMES_MAX][DOMAIN_MAX + 1],
+                         struct slice names[NAMES_MAX])
 {
-    size_t n = 0;
+    size_t n = json_is_string(host) ? 1 : json_array_size(host);
 
-    if (json_is_string(host))
-        names[n++] = json_text(host);
-    for (size_t i = 0; i < json_array_size(host) && n < NAMES_MAX; i++)
-        names[n++] = json_text(json_array_get(host, i));
+    if (n > NAMES_MAX)
+        n = NAMES_MAX;
+    for (size_t i = 0; i < n; i++) {
+        names[i] = json_text(json_is_string(host) ? host : json_array_get(host, i));
+        if (domain_normalise(names[i], store[i]))
+            names[i] = slice_str(store[i]);
+    }
     return n;
 }
 
 static json_t *run_tlsa(const json_t *line)
 {
     const json_t *bits = json_object_get(line, "min_rsa_bits");
+    char store[NAMES_MAX][DOMAIN_MAX + 1];
     struct slice names[NAMES_MAX];
     struct dane_request req = {.names = names, .min_rsa_bits = 2048};
     struct blobs chain = {NULL, 0}, rdata = {NULL, 0};
     json_t *out;
 
-    req.name_count = read_names(json_object_get(line, "host"), names);
+    req.name_count = read_names(json_object_get(line, "host"), store, names);
     if (json_is_integer(bits))
         req.min_rsa_bits = (int)json_integer_value(bits);
     if (!decode_list(json_object_get(line, "tlsa"), decode_tlsa, &rdata))

@@ -27,7 +27,7 @@ _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 864
           "year": 365 * 86400}
 _NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10, "half": 0.5}
 
-_POLICY = r"(?:the |a |an )?(?:cached |old |new |valid |live |existing |same |stored |mta sts )*(?:policy|policies|entry|record)"
+_POLICY = r"(?:the |a |an )?(?:cached |old |new |valid |live |existing |same |stored |mta sts )*(?:policy|policies|entry)"
 _NOT = r"(?:does not|doesn't|do not|no longer|not|did not)"
 _TIME = (r"(?:after |wait(?:ing)? |past )?(?:another |about |more than |at least )?(?P<n>\d+|a|an|one|two|three|four|five|six|ten|half)"
          r"(?: an?)? (?P<unit>second|minute|hour|day|week|month|year)s?(?: (?:later|pass|passes|passed|old|go by|have passed|has passed))*")
@@ -36,12 +36,14 @@ _FAILS = (r"(?:fails?|failed|failing|failure|error|errors|unavailable|unreachabl
 _IS = r"(?: (?:is|are|was|has|have|now|then|becomes?|has been|still|been))*"
 
 HAPPENS = Lexicon([
-    (r"nothing(?: is)?(?: yet)? cached|no(?: cached)? policy(?: is)?(?: yet)?(?: cached| known)?|(?:the )?empty cache|cache(?: is)? empty"
+    (r"nothing(?: is| was)?(?: yet)? (?:cached|stored|held)|no(?: cached)? policy(?: is)?(?: yet)?(?: cached| known)?|(?:the )?empty cache|cache(?: is)? empty"
      r"|(?:policy )?not(?: yet)? cached|unknown domain|no cache entry|nothing(?: is)? (?:known|in (?:the )?cache)|fresh cache|(?:at )?(?:the )?(?:first|very first) (?:time|contact)", "empty"),
     (rf"(?:https?|policy|refetch|re fetch|fetch|web|http)?(?: ?(?:fetch(?:ing)?|request|refetch|host|server|refresh))+(?: of)?"
      rf"(?: (?P<new>(?:the|a|this|that) new (?:id|policy)(?:'s policy)?)| (?:the|a|its) policy)?{_IS} {_FAILS}"
      rf"|(?:https|http) {_FAILS}|(?:new |the )?policy (?:cannot|can not|could not) be (?:re ?)?fetched|(?:blocks?|breaks?) (?:https?|the fetch)",
      "fetch-fails"),
+    (r"(?:fetched|new|returned|served|the)?(?: (?:fetched|new|returned))? ?(?:policy|body|policy text)(?: (?:is|has))?(?: syntactically)? (?:invalid|malformed|broken"
+     r"|garbage|unparsable|empty|too large)", "policy-invalid"),
     (r"(?:policy (?:host|server)|https|mta sts(?: host)?)(?:'s)? certificate(?: is| has)? (?:expired|invalid|bad|wrong|untrusted)"
      r"|certificate of the (?:policy|mta sts) (?:host|server)(?: is| has)?(?: (?:expired|invalid|bad|wrong|untrusted))",
      "fetch-fails"),
@@ -57,7 +59,7 @@ HAPPENS = Lexicon([
     (rf"(?:txt|dns)(?: (?:record|lookup))*{_IS} (?:back|restored|works|ok|answers)(?: again)?", "txt-works"),
     (r"(?:with |has |have |shows? |says |of )?(?:the )?(?:same|unchanged|identical)(?: policy| txt| record)* id|"
      r"(?:policy |txt |the |record )*id(?: is| has)? (?:unchanged|the same|not changed|still the same|same)(?: as (?:the )?(?:cached|before)(?: one)?)?"
-     r"|txt(?: record)?(?: is)? (?:unchanged|the same)|id matches(?: the cached(?: one)?)?|equal id", "same-id"),
+     r"|txt(?: record)?(?: is)? (?:unchanged|the same)|id matches(?: the cached(?: one)?)?|equal id|(?:with |has )?(?:the )?id of the (?:cached|stored) policy", "same-id"),
     (r"(?:(?:a |the )?new )?(?:policy )?id (?:is |= ?|: ?)?(?P<id>(?=[a-z]*\d)[a-z0-9]+)", "id"),
     (r"(?:with |has |have |shows? |says )?(?:a |the |an |its )?(?:new|changed|different|other|fresh|updated|next|second|newer)"
      r"(?: policy| txt| record)* id|(?:policy |txt |the |record )*id(?: has)? (?:changed|changes|change|differs|is new|is different)"
@@ -68,7 +70,7 @@ HAPPENS = Lexicon([
      rf"(?: {_NOT} (?:match|validate|fit|verify)|{_IS} (?:mismatch\w*|invalid|bad|expired|wrong|untrusted))(?: (?:the )?(?:mx|host|policy))?",
      "bad-certificate"),
     (rf"{_NOT} (?:match|list|allow|include|cover|contain|name|permit)s?(?: (?:the|this|any|its|our|current))*(?: mx| host)*|"
-     rf"(?:the )?(?:mx|host)s?{_IS} (?:not|no longer) (?:listed|matched|allowed|in (?:the|it|its)(?: policy| list)?)|mx mismatch|unlisted mx"
+     rf"(?:the )?(?:mx|host)s?{_IS} (?:not|no longer) (?:listed|matched|allowed|in (?:the|it|its)(?: policy| list)?)|not (?:listed|in (?:the|its) (?:policy|list))|mx mismatch|unlisted mx"
      r"|(?:the )?mx(?: host)? (?:changes|changed|moves|is replaced)", "unlisted"),
     (r"(?:allow|list|match|include|contain|name|cover|permit)(?:s|es|ed|ing)?(?: (?:the|this|our|its|current))*(?: mx| host)+"
      rf"(?: and (?:its )?certificate)?|(?:the )?(?:mx|host){_IS} (?:listed|allowed|matched)", "listed"),
@@ -89,6 +91,7 @@ HAPPENS = Lexicon([
     (rf"(?:{_POLICY} )?(?:mode )?(?:is |becomes |changes to |changed to |of |: )?(?:mode )?(?P<mode>enforce|testing|none)(?: mode| policy)?",
      "mode"),
     (r"(?:https? )?(?:re ?)?fetch(?:es|ed|ing)?(?: of)?(?: (?:the|a|its|new|policy|id))*(?: ok| succeeds| good| works)?", "fetched"),
+    (r"(?:domain |owner |it )?(?:publishes|deploys|serves|puts up|announces)(?: (?:a|the|new|another|other|different|policy))*", "new-policy"),
     (r"(?:a |the )?(?:new|changed|updated|other|second|different) policy(?: (?:is|published|there|deployed|served|put|upserted|stored|inserted))*"
      r"|(?:the )?policy(?: text| body)?(?: has)?(?: is)? (?:changed|changes|updated|replaced)|(?:replace|update|change)s?(?: the)? policy", "new-policy"),
     (rf"(?:{_POLICY}(?: is| has been| was)? )?(?:cached|stored|inserted|upserted|saved|held|in (?:the )?cache|known)(?: {_POLICY})?|"
@@ -97,7 +100,7 @@ HAPPENS = Lexicon([
     (r"unused|not used|(?:without|no) (?:any )?(?:mail|use|delivery)", "unused"),
     (r"(?:another |next |second |first |the |a |new )*(?:mail|message|delivery|lookup|look up|get|query|use|send|sending|attempt|used)s?(?: again)?",
      "mail"),
-], filler="domain policy txt record dns mta sts example.com policy_domain case example sender both further more host time cache during")
+], filler="domain policy txt record dns mta sts example.com policy_domain case example sender both further more host time cache during attacker owner")
 
 
 class Life:
@@ -119,6 +122,7 @@ class Life:
         self.cached_id = None     # before the present step
         self.clock = 0.0
         self.hindered = []        # what goes wrong at the domain: of "txt-fails", ...
+        self.refreshed = False    # in this step, before its mail
         self.absent = False       # the resolver was told that there is no record
         self.quiet = False        # no mail in this step: the store is looked at
 
@@ -138,7 +142,7 @@ class Life:
         self.id = new_id
         self.sts.publish(id=None, **fields)
         self.published = fields
-        if not self.hindered or "fetch-fails" in self.hindered:
+        if not set(self.hindered) & {"txt-fails", "txt-gone", "txt-broken"}:
             self.show_record()
 
     def show_record(self):
@@ -154,6 +158,9 @@ class Life:
 
     def mail(self):
         self.asked_before = self._questions()
+        if not self.refreshed:
+            self.fetched_before = self._fetches()
+        self.refreshed = False
         self.absent = self.absent or self.id is None or bool({"txt-fails", "txt-gone"} & set(self.hindered))
         o = Stage.send(self.scene, self.daemon, self.domain, [self.mx])
         self.last = o
@@ -171,7 +178,11 @@ class Life:
     @property
     def fetches(self):
         """Tries of this mail, by the records: a fetch that fails may leave no request."""
-        return sum(r["outcome"] in ("new-policy", "unchanged", "fetch-failed") for r in self.last.of("sts"))
+        return self._fetches() - self.fetched_before
+
+    def _fetches(self):
+        return sum(r["outcome"] in ("new-policy", "unchanged", "fetch-failed")
+                   for r in self.daemon.records("sts", policy_domain=self.domain.name))
 
     def look(self):
         """What there is to see of a step: a mail, or what the daemon did without one."""
@@ -230,7 +241,7 @@ def _do(life, tags, expects_none):
         fields["mx"] = [life.mx.host]
     elif "listed" in names:   # the certificate is what does not fit: allowed is what a policy in mode testing allows
         fields.setdefault("mode", "testing")
-    hinders = [n for n in names if n in ("txt-fails", "txt-gone", "txt-broken", "fetch-fails")]
+    hinders = [n for n in names if n in ("txt-fails", "txt-gone", "txt-broken", "fetch-fails", "policy-invalid")]
     new_policy = bool(fields) or wanted_id or {"new-id", "new-policy"} & set(names)
     first = not life.primed and ({"cached", "same-id", "not-expired", "expired", "refresh", "unused", "new-id"} & set(names)
                                  or (hinders and "empty" not in names and life.id)) and "empty" not in names
@@ -252,7 +263,7 @@ def _do(life, tags, expects_none):
         if "cached" in names:   # stored: the mail that brings it
             life.mail()
             life.primed = True
-    elif not life.primed and life.id is None and (not hinders or "fetch-fails" in names):
+    elif not life.primed and life.id is None and (not hinders or {"fetch-fails", "policy-invalid"} & set(names)):
         if not ("empty" in names and expects_none and not hinders):
             life.publish()      # the domain has a policy, nobody knows it yet
     for hinder in hinders:
@@ -271,6 +282,8 @@ def _hinder(life, how):
         sts.no_txt()
     elif how == "txt-broken":
         sts.txt("v=STSv1; bogus")
+    elif how == "policy-invalid":
+        sts.policy(b"mode: enforced by nobody\n")
     else:
         sts.answer("500")
 
@@ -298,6 +311,8 @@ def _pass_time(life, tag, m, names):
 
 def _refresh(life):
     """The refresher works without mail; in the lab a connection wakes the loop that sees the turned clock."""
+    life.fetched_before, life.refreshed = life._fetches(), True   # pylint: disable=protected-access
+
     def done():
         with life.scene.client(life.daemon) as client:
             client.cmd("QUIT")
@@ -315,6 +330,8 @@ def _is_in_force(life, m=None):
 
 def _is_none(life, m=None):
     found = life.in_force()
+    if found and found[1] == "none" and not life.quiet:
+        found = None   # a policy that says so
     return f"no policy in force is due, there is {found}" if found else (
         None if life.quiet or life.last.delivered else f"mail goes on as if there were no policy; {life.last.told()}")
 
@@ -356,6 +373,13 @@ def _was_not_fetched(life, m=None):
     return f"no fetch is due: {life.last.of('sts')}" if life.fetches else None
 
 
+def _backs_off(life, m=None):
+    """The next mail does not fetch."""
+    if life.fetches:
+        life.mail()
+    return _was_not_fetched(life)
+
+
 def _was_asked(life, m=None):
     """Before a mail is refused the record is looked up a second time (RFC 8461 5.1)."""
     due = 1 if life.last.delivered else 2
@@ -386,7 +410,7 @@ def _of_mail(check):
     return lambda life, m: check(life.last, m)
 
 
-_KEPT = (r"(?:the )?(?:cached|old|existing|previous|same|stored|earlier)(?: \w+)? policy(?:(?: (?:stays?|remains?|is|still|applies|apply|continues?|kept|in"
+_KEPT = (r"(?:use |keep |apply |uses |keeps |applies )?(?:the )?(?:cached|old|existing|previous|same|stored|earlier)(?: \w+)? policy(?:(?: (?:stays?|remains?|is|enforced|still|applies|apply|continues?|kept|in"
          r" force|used|valid|honou?red|returned|to be|in use|in effect|holds|counts|unchanged))*)|(?:policy )?(?:stays|remains|kept|keep|continues)"
          r"(?: (?:the )?policy| in force| valid| cached| in use| in the cache)*|(?:survives?|still (?:there|in force|cached|applies|valid))")
 _UNTIL = r"(?: until (?:the |its )?(?:max_age|end|expir\w+)(?: (?:is over|passes|has passed|ends|expires|of max_age))?)"
@@ -397,7 +421,9 @@ FOLLOWS = Lexicon([
      r"(?: first| again| before)*|(?:txt|dns|id)(?: record| lookup)?(?: is)? (?:checked|asked|looked up|queried|re ?checked)(?: first| again)?"
      r"|second look", _was_asked),
     (r"(?:no|not|without|never)(?: an?| new| any| https| policy| re| another)* ?(?:re ?)?fetch\w*(?: again)?(?: of the policy)?"
-     r"|no https(?: request)?|nothing(?: is)? fetched|(?:no|not) (?:download|request)\w*|back ?off|not (?:tried|retried|asked)(?: again)?", _was_not_fetched),
+     r"|no https(?: request)?|nothing(?: is)? fetched|(?:no|not) (?:download|request)\w*", _was_not_fetched),
+    (r"(?:back ?off|not (?:tried|retried|asked)(?: again)?)(?: (?:for|within|in|of)(?: the next)? (?:\d+|five|ten|some) (?:second|minute|hour|day)s?)?", _backs_off),
+    (r"before (?:the |any )?(?:delivery|mail|use|it is used|delivering|sending)", lambda life, m: None),
     (r"(?:not fresh|stale)", _is_kept),
     (r"(?:a |the )?(?:new|updated|second|fresh|changed|fetched)(?: \w+)? policy(?:(?: (?:is|now|in force|replaces?|used|applies|stored|cached|stays|counts|fetched"
      r"|applied|the|old|cached|one|it|policy|effective|and|enforced))*)|replace[sd]?(?: (?:the|old|cached|policy|one|it))*", _is_new),

@@ -95,12 +95,24 @@ def check_rdata_real(stage, case):
 # -- chains, as JSON ----------------------------------------------------------------------------------
 
 _JUDGED = Lexicon([
-    (r"no (?:dane|tlsa)(?: (?:requirement|record|records|policy))*|dane does not apply", "NO-DANE"),
-    (r"un ?authenticated|un ?usable|not authenticated|no authentication(?: required)?|(?:all |only )+unusable(?: records)?", "UNAUTHENTICATED"),
-    (r"(?:no|not|does not|un) ?(?:match\w*|accept\w*|valid\w*|verif\w*|trust\w*)|mis ?match\w*|refus\w*|reject\w*|fail\w*|invalid|error|deny|denied|bad"
-     r"|dane mismatch|false", "REFUSED"),
-    (r"authenticat\w*(?: by dane)?|accept\w*|match\w*|ok|valid\w*|pass\w*|good|verif\w*|success\w*|true", "AUTHENTICATED"),
-], filler="dane ee ta chain certificate tls temporary failure delivered")
+    (r"no (?:dane|tlsa)(?: (?:requirement|record|records|policy|applies))*|dane does not apply", "NO-DANE"),
+    (r"un ?authenticated|un ?usable|not authenticated|(?:no|without) authentication(?: required)?|(?:all |only )+unusable(?: records)?",
+     "UNAUTHENTICATED"),
+    (r"(?:no|not|does not|un|never) ?(?:match\w*|accept\w*|valid\w*|verif\w*|trust\w*|deliver\w*|pass\w*|ok)|mis ?match\w*|refus\w*|reject\w*|fail\w*"
+     r"|invalid|error|deny|denied|bad|dane mismatch|false|no mail from|temp\w* (?:fail\w*|error)|defer\w*", "REFUSED"),
+    (r"authenticat\w*(?: by dane)?|match\w*|valid\w*|verif\w*|true", "AUTHENTICATED"),
+    (r"accept\w*|ok|pass\w*|good|success\w*|deliver\w*", "ACCEPTED")],
+    filler="dane ee ta chain certificate tls")
+# What a text says first in this order is what it means: "accept, unauthenticated" is the second.
+_ORDER = ("NO-DANE", "UNAUTHENTICATED", "REFUSED", "AUTHENTICATED", "ACCEPTED")
+
+
+def _judged(text):
+    meanings = {m for m, _ in _JUDGED.read(without_remarks(text))}
+    if not meanings:
+        raise NotUnderstood(text, "an expectation")
+    return next(m for m in _ORDER if m in meanings)
+
 
 # Reasons of reason.def that a case may name instead.
 _REASONS = ("dane-mismatch", "name-mismatch", "expired", "not-yet-valid", "bad-signature", "weak-key", "weak-signature",
@@ -108,7 +120,8 @@ _REASONS = ("dane-mismatch", "name-mismatch", "expired", "not-yet-valid", "bad-s
 
 
 def check_chain(tool, case):
-    known(case, "tlsa", "chain", "host", "time", "min_rsa_bits", "matched", "depth", "reason", "match", "verdict", "case")
+    known(case, "tlsa", "chain", "host", "time", "min_rsa_bits", "matched", "depth", "reason", "match", "verdict", "case",
+          "expect_matched", "expect_depth", "expect_reason")
     got = tool.ask({k: case[k] for k in ("tlsa", "chain", "host", "time", "min_rsa_bits") if k in case})
     if got["verdict"] == "ERROR":
         return got["detail"]
@@ -117,14 +130,15 @@ def check_chain(tool, case):
     if expect in _REASONS:
         due, reason = "REFUSED", expect
     else:
-        due, reason = one_of(_JUDGED, expect), case.get("reason")
-    if got["verdict"] != due:
+        due, reason = _judged(expect), case.get("reason", case.get("expect_reason"))
+    if got["verdict"] != due and (due != "ACCEPTED" or got["verdict"] == "REFUSED"):
         return f"{due} is due, it is {got['verdict']} ({got['reason']}: {got['detail']})"
     if reason is not None and reason != got["reason"]:
         return f"the reason {reason} is due, it is {got['reason']} ({got['detail']})"
     for name in ("matched", "depth"):
-        if name in case and case[name] != got.get(name):
-            return f"{name} {case[name]} is due, it is {got.get(name)}"
+        wanted = case.get(name, case.get(f"expect_{name}"))
+        if wanted is not None and wanted != got.get(name):
+            return f"{name} {wanted} is due, it is {got.get(name)}"
     return None
 
 
@@ -139,7 +153,7 @@ RECORD = Lexicon([
     (r"(?:only |all )?(?:unusable|not usable|unknown|reserved|malformed|truncated)", "unusable"),
     (r"pkix (?:ta|ee)", "pkix"), (r"dane (?P<which>ta|ee)", "dane"),
     (_PARTY, "party")],
-    filler="secure record records of server's server tlsa digest key certificate spki full cert the in chain several with one only usage")
+    filler="secure record records of server's server tlsa digest key certificate spki full cert the in chain several with one only usage signed")
 
 
 def _number(text, default):
@@ -162,7 +176,9 @@ def record_of(text, chain, parties, about=""):
     if triple is None:
         triple = (4, 1, 1) if "unusable" in meanings else (3, 1, 1)
     usable = triple[0] in (2, 3) and triple[1] in (0, 1) and triple[2] in (0, 1, 2)
-    if "party" in meanings:
+    if usable and "unusable" in meanings:
+        what = None
+    elif "party" in meanings:
         m = meanings["party"]
         name = _party_name(m)
         if name not in parties:
@@ -176,11 +192,17 @@ def record_of(text, chain, parties, about=""):
             what = parties[told[1] if told else "intermediate"]
         else:
             what = chain.leaf if chain is not None else OTHER_KEY
-    elif not usable or "unusable" in meanings:
+    elif not usable:
         what = OTHER_KEY
     else:
         raise NotUnderstood(text, "a record that matches or does not")
     return (*triple, what)
+
+
+def rdata_text(usage, selector, matching, what):
+    """what: to be digested; None: too short a digest."""
+    data = b"\xaa" if what is None else association(selector if selector in (0, 1) else 1, matching, what)
+    return f"{usage} {selector} {matching} {data.hex()}"
 
 
 def _party_name(m):
@@ -193,6 +215,7 @@ def records_of(text, chain, parties, about=""):
     """All records of a text; of "none", none."""
     if ABSENT.understands(text):
         return []
+    text = re.sub(r"usages? (\d+) (?:and|or|/) (\d+)", r"usage \1 + usage \2", plain(text))
     return [record_of(part, chain, parties, about) for part in re.split(r"\s*(?:\+|;|\band\b|,(?= *\d))\s*", text) if part.strip()]
 
 
@@ -264,9 +287,8 @@ def check_verify(stage, case):
             host = f"mx.{domain.name}"
             options, chain, parties = _server_of(case, scene.pki, host)
             mx = scene.hostile(domain, **options)
-            for usage, selector, matching, what in records_of(case["tlsa"], chain, parties, case.get("case", "").lower()):
-                domain.tlsa_rdata(mx.host, f"{usage} {selector} {matching} "
-                                  f"{association(selector if selector in (0, 1) else 1, matching, what).hex()}")
+            for record in records_of(case["tlsa"], chain, parties, case.get("case", "").lower()):
+                domain.tlsa_rdata(mx.host, rdata_text(*record))
         o = stage.send(scene, stage.daemon("dane", tls={"level": "dane"}), domain, [mx])
         return Expectation(case["expect"]).judge(o)
 

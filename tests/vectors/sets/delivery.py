@@ -5,10 +5,16 @@ import re
 
 from . import servers
 from .lexicon import NotUnderstood
-from .outcome import Expectation, no_policy
+from .outcome import Expectation, listed_of, no_policy
 
 _FIELDS = {"id", "source", "note", "why", "disputed", "expect", "policy", "mx", "tls", "title"}
 _AS_IF_NONE = re.compile(r"\bas (?:if|without|though)\b|\bopportunistic", re.I)
+
+
+def is_one(case):
+    """"policy" is a body elsewhere; here it is an object, or says that there is none."""
+    policy = case["policy"]
+    return policy is None or isinstance(policy, dict) or policy.strip().lower() in ("none", "no policy", "absent")
 
 
 def _below(name, domain):
@@ -31,9 +37,9 @@ def _words_of(case):
     return [tls] * len(hosts)
 
 
-def _combinations(words):
+def _combinations(words, hosts):
     """Servers for all hosts at once: those that have the same words are alike."""
-    made = {w: servers.variants(w) for w in dict.fromkeys(words)}
+    made = {w: servers.variants(w, hosts) for w in dict.fromkeys(words)}
     longest = max(len(v) for v in made.values())
     return [[made[w][n % len(made[w])] for w in words] for n in range(longest)]
 
@@ -47,7 +53,8 @@ def _play(stage, scene, case, specs, policy):
             host = _below(name, domain)
             label = host[:-len(domain.name) - 1]
             # The certificate names the host as a client knows it.
-            mxs.append(scene.hostile(domain, label=label.lower(), preference=10 * (n + 1), **servers.options(spec)))
+            mxs.append(scene.hostile(domain, label=label.lower(), preference=10 * (n + 1),
+                                     **servers.options(spec)))
         if policy is not None:
             fields = {"mode": policy.get("mode", "enforce"), "max_age": policy.get("max_age", 86400)}
             domain.sts(mx=[_below(p, domain) for p in policy.get("mx", ())], **fields)
@@ -62,18 +69,27 @@ def _alike(o, other):
     return no_policy(o)
 
 
+def _listed(policy, hosts):
+    """Real names of the hosts that the policy lists; of all without one."""
+    def fits(pattern, name):
+        pattern, name = pattern.lower().rstrip("."), name.lower().rstrip(".")
+        return pattern == name or (pattern.startswith("*.") and pattern[1:] == "." + name.partition(".")[2])
+    return {real for name, real in hosts.items()
+            if policy is None or any(fits(p, name) for p in policy.get("mx", ()))}
+
+
 def check(stage, case):
     strange = sorted(set(case) - _FIELDS)
     if strange:
         raise NotUnderstood(strange, "the fields of the case")
-    policy = case["policy"]
-    strange = sorted(set(policy) - {"mode", "mx", "max_age"})
+    policy = case["policy"] if isinstance(case["policy"], dict) else None
+    strange = sorted(set(policy or ()) - {"mode", "mx", "max_age"})
     if strange:
         raise NotUnderstood(strange, "the fields of the policy")
-    for specs in _combinations(_words_of(case)):
+    for specs in _combinations(_words_of(case), case["mx"]):
         with stage.scene() as scene:
             o, hosts = _play(stage, scene, case, specs, policy)
-            complaint = Expectation(case["expect"], hosts).judge(o)
+            complaint = Expectation(case["expect"], hosts, listed_of(_listed(policy, hosts))).judge(o)
             if not complaint and _AS_IF_NONE.search(case["expect"]):
                 complaint = _alike(o, _play(stage, scene, case, specs, None)[0])
             if complaint:

@@ -21,7 +21,7 @@ def kind(case):
                          ("discovery", {"cname_chain"}), ("discovery", {"dns"}), ("record", {"txt"}),
                          ("policy", {"policy"}), ("policy", {"policy_make"}), ("match", {"patterns", "mx"}),
                          ("fetch", {"status"}), ("fetch", {"cert"}), ("fetch", {"host"}), ("fetch", {"body"})):
-        if fields <= set(case) and (name != "delivery" or isinstance(case["policy"], dict)):
+        if fields <= set(case) and (name != "delivery" or delivery.is_one(case)):
             return name
     return None
 
@@ -106,7 +106,7 @@ _DNS = Lexicon([
     (r"servfail|server failure|lookup (?:error|failure|fails)|temporary (?:error|failure)|temperror|refused", "servfail"),
     (r"time ?out|times out|timed out|no (?:answer|response|reply)|does not answer|unreachable|dropped", "timeout"),
     (r"bogus|(?:dnssec )?(?:fails|failure|error|invalid)|(?:dnssec )?(?:validation|signature) (?:fails|failure|error|invalid)|bad signature", "bogus"),
-    (r"nxdomain|no such (?:domain|name)|does not exist|non ?existent", "nxdomain"),
+    (r"nxdomain|no such (?:domain|name|host)|unresolvable|(?:does|do) not (?:exist|resolve)|cannot be resolved|non ?existent", "nxdomain"),
     (r"nodata|no data|no (?:txt|a|aaaa|address)(?: records?)?|empty|absent", "nodata"),
     (r"noerror|ok|resolves|good|present", "good"),
     (r"loopback|127\.0\.0\.1|localhost", "loopback"),
@@ -187,6 +187,7 @@ _FETCHED = Lexicon([
 _CERTIFICATES = Lexicon([
     (r"(?:name )?(?:only )?(?:in )?(?:the )?common name(?: only)?|cn only|(?:no|without) san", "cn-only"),
     (r"(?:tls ?v?1\.[01]|old tls)(?: only)?|only tls ?v?1\.[01]", "tls-1.1"),
+    (r"not for [\w.-]+(?: \w+)?", "name-mismatch"),
     (r"not yet valid|future", "not-yet-valid"),
     (r"expired|out of date", "expired"),
     (r"self ?signed", "self-signed"),

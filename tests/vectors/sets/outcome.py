@@ -180,12 +180,35 @@ def names_of(hosts):
     return out
 
 
-class Expectation:
-    """hosts: as in names_of()."""
+def _only_listed(listed):
+    def check(o, _):
+        return None if o.takers and all(h in listed for h, _ in o.takers) else _due(f"delivery to one of {sorted(listed)}", o)
+    return check
 
-    def __init__(self, text, hosts=None):
+
+def _no_unlisted(listed):
+    def check(o, _):
+        return next((f"{mx.host} is not listed and was connected to" for mx, seen in o.mxs if seen and mx.host not in listed), None)
+    return check
+
+
+def listed_of(listed):
+    """Phrases about the hosts that a policy lists."""
+    hosts = r"(?:mx|host|one|server)(?:es|s)?(?: (?:is|are|was|must be))?"
+    return [
+        (rf"(?:the |an? )?(?:un ?listed|not listed|non matching|non listed|other|not matching) {hosts} (?:skipped|ignored|avoided|excluded"
+         r"|(?:not|never) (?:used|tried|contacted))|(?:skip\w*|ignor\w*|avoid\w*)(?: all| any)?(?: the)? (?:un ?listed|non matching|other) (?:mx|host)\w*",
+         _no_unlisted(listed)),
+        (rf"(?:only )?(?:deliver\w* |sent )?(?:only )?(?:to |via |use |using )?(?:only )?(?:the |an? )?(?:listed|matching|allowed) {hosts}"
+         r"(?: (?:used|tried|contacted|only|considered))*", _only_listed(listed))]
+
+
+class Expectation:
+    """hosts: as in names_of(); names: further phrases of the case."""
+
+    def __init__(self, text, hosts=None, names=()):
         self.text = without_remarks(text)
-        self._names = names_of(hosts or {})
+        self._names = [*names_of(hosts or {}), *names]
 
     def judge(self, outcome):
         """None, or the first thing that does not hold."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the words about an MX's TLS stand for: options of the lab's scripted MX."""
 
+import re
+
 from .lexicon import Lexicon
 
 _CERT = r"(?:(?:certificate|cert|chain)s? ?)"
@@ -10,6 +12,7 @@ _IS = r"(?: (?:is|was|are|be))?"
 # Meaning: options to set.  "starttls": offered at all; "kind": of lab/pki.py; "versions"; "replies".
 WORDS = Lexicon([
     # no TLS
+    (r"(?:is )?not offered|not available|none|off", {"starttls": False}),
     (rf"{_TLS}{_IS} (?:not|never|no longer|un)(?: \w+)? ?(?:offered|announced|advertised|supported|available|there|on)?",
      {"starttls": False}),
     (rf"(?:(?:does|do|is|will) not|doesn't|never|without|not|no) (?:(?:offer|support|announce|advertise|have|use|using"
@@ -35,6 +38,7 @@ WORDS = Lexicon([
      rf"|{_CERT}(?:does not|doesn't|not) (?:match|name|cover|bear)(?:ing)?(?: the)?(?: (?:mx|host|name|hostname|domain))*"
      rf"|(?:mismatch\w*|wrong|bad|invalid|non matching) {_CERT}|{_CERT}{_IS} ?(?:mismatch\w*|wrong|invalid|bad)"
      r"|host ?name mismatch|not (?:matching|for) the (?:mx|host)(?: (?:name|host))?", {"kind": "name-mismatch"}),
+    (rf"{_CERT}(?:is )?(?:for|of|names|naming|issued to|bears) [\w-]+\.[\w.-]+", {"kind": "name-mismatch"}),
     (rf"(?:cn only|no san){_CERT}?|{_CERT}?without (?:a )?san", {"kind": "cn-only"}),
     (rf"{_CERT}?{_IS} ?(?:untrusted|not trusted|unknown|private)(?: (?:ca|root|issuer|anchor|authority|certificate))*"
      r"|(?:issued|signed) by an? (?:unknown|untrusted|private) (?:ca|issuer|root)|does not validate"
@@ -47,23 +51,25 @@ WORDS = Lexicon([
     (rf"wildcard {_CERT}?", {"kind": "wildcard"}),
     (rf"(?:a |the )?(?:valid|good|trusted|correct|matching|ok|fine|proper|ca issued|ca signed|pkix valid|publicly trusted)"
      rf"(?: {_CERT})?(?:for (?:the )?(?:mx|host)(?: (?:name|host))?)?|{_CERT}{_IS} ?(?:valid|good|ok|matches|fine|trusted)"
-     r"(?: (?:the )?(?:mx|host)(?: name)?)?", {"kind": "good"}),
+     r"(?: (?:the )?(?:mx|host)(?: name)?)?|(?:host ?)?name (?:matches|ok|is right)", {"kind": "good"}),
     (rf"{_TLS}{_IS} ?(?:on|offered|works|available|ok|used|announced|advertised|supported|succeeds)?|encrypted", {}),
-], filler="server offers offered mx host certificate cert chain valid")
+], filler="server offers offered mx host certificate cert chain valid pkix webpki")
 
 ANY = ({}, {"starttls": False}, {"kind": "self-signed"}, {"kind": "name-mismatch"})
 
 
-def variants(text):
-    """All the servers that a text allows: "any" is several, "or" too."""
+def variants(text, hosts=()):
+    """All the servers that a text allows: "any" is several, "or" too.  hosts: names of the server itself."""
+    names = [(rf"{_CERT}?(?:is )?(?:for|of|names|naming|issued to|bears|with the name) {re.escape(h.lower())}", {"kind": "good"})
+             for h in hosts]
     if text is None:
         return [{"kind": "good"}]
     if text.strip().lower() in ("any", "anything", "whatever", "*", "irrelevant", "does not matter"):
         return [dict(v) for v in ANY]
     made = []
-    for part in WORDS.alternatives(text):
+    for part in WORDS.alternatives(text, names):
         spec = {}
-        for meaning, _ in WORDS.read(part):
+        for meaning, _ in WORDS.read(part, names):
             spec.update(meaning)
         made.append(spec)
     return made

@@ -10,8 +10,6 @@ beside each other and make names all the time can use.
 
 import re
 
-from lab.dane import association
-
 from . import dane, servers
 from .lexicon import Lexicon, NotUnderstood, plain
 from .outcome import Expectation
@@ -25,7 +23,7 @@ ISLAND = ("records under one name, some signed and some not: no zone can be so; 
 _STATE = [
     (r"(?:not secure|in ?secure|un ?signed|not signed|non ad|not validated|un ?authenticated)", "insecure"),
     (r"(?:secure|signed|validated|authenticated|ad)", "secure"),
-    (r"bogus|bad signature|(?:dnssec )?validation (?:fails|failure|error)", "bogus"),
+    (r"bogus|bad signature|expired signatures?|signatures? expired|(?:dnssec )?validation (?:fails|failure|error)", "bogus"),
 ]
 _FAILURE = (r"(?:broken record|malformed|unparsable)?,? ?(?:the )?(?:server )?(?:does not answer|no answer|time ?out|times out|timed out|unreachable|silent)",
             r"(?:look ?up )?(?:error|failure|fails|failed)|servfail|server failure|refused|temporary error|cannot be looked up")
@@ -54,7 +52,7 @@ def _tlsa_state(text):
     """(state or None, text of the records): "secure, 3 1 1 matches"."""
     state, records = None, plain(text)
     for pattern, value in (*_STATE,):
-        shorter = re.sub(rf"(?<!\w){pattern}(?!\w)", " ", records, count=1)
+        shorter = re.sub(rf"(?<!\w){pattern}(?!\w)", " ", records)
         if shorter != records:
             state, records = value, shorter
             break
@@ -78,16 +76,26 @@ class Host:
         self.name = name
         self.states = {}      # "addr", "alias", "tlsa" -> secure, insecure, ...
         self.records = None   # in words; None: no TLSA records
+        self.behind_alias = False   # the target of a signed alias
+
+    @property
+    def tlsa_elsewhere(self):
+        """TLSA records that are not signed at a name that is: its _25._tcp is an alias into another zone."""
+        return self.states.get("tlsa") == "insecure" and "secure" in self._others()
 
     @property
     def contradictory(self):
-        """Signed and unsigned records under one name: no zone is so."""
-        told = set(self.states.values())
-        return "secure" in told and "insecure" in told
+        """Signed TLSA records below a name that is not signed: no zone is so."""
+        return self.states.get("tlsa") == "secure" and "insecure" in self._others()
+
+    def _others(self):
+        return {v for k, v in self.states.items() if k != "tlsa"}
 
     @property
     def secure(self):
-        return "insecure" not in self.states.values() or self.contradictory
+        if self.contradictory:
+            return self.behind_alias
+        return "insecure" not in self.states.values() or self.tlsa_elsewhere
 
     @property
     def zone(self):
@@ -120,6 +128,7 @@ class Situation:
             if what == "alias" and value is not None:
                 self.mx.states["alias"] = value
                 self.target = Host((m.groupdict().get("to") or "mx.cname").strip(".,"))
+                self.target.behind_alias = value == "secure"
             elif what == "addr":
                 (self.target or self.mx).states["addr"] = value
 
@@ -164,9 +173,13 @@ def _publish(scene, situation, mx_secure, spec):
     key = chain or scene.pki.chain("good", host_name)
     parties = {"leaf": key.leaf, "intermediate": scene.pki.intermediate.cert, "root": scene.pki.root.cert}
     for host, (home, name) in names.items():
-        for usage, selector, matching, what in dane.records_of(host.records, key, parties) if host.records else ():
-            home.tlsa_rdata(name, f"{usage} {selector} {matching} "
-                            f"{association(selector if selector in (0, 1) else 1, matching, what).hex()}")
+        at = (home, name)
+        if host.tlsa_elsewhere:
+            other = scene.domain()
+            at = (other, f"mx.{other.name}")
+            home.server.add(f"_25._tcp.{name}", "CNAME", f"_25._tcp.{at[1]}.")
+        for record in dane.records_of(host.records, key, parties) if host.records else ():
+            at[0].tlsa_rdata(at[1], dane.rdata_text(*record))
         if host.states.get("tlsa") in _FAULTS:
             home.fault("TLSA", _FAULTS[host.states["tlsa"]], host=name)
         if host.states.get("addr") in _FAULTS:
@@ -213,8 +226,8 @@ def _by_the_plan(stage, situation, expect):
         if host.records:
             answers[f"TLSA _25._tcp.{name}"] = {
                 "secure": host.states["tlsa"] == "secure",
-                "rdata": [bytes([u, s, m]).hex() + association(s, m, dane.OTHER_KEY).hex()
-                          for u, s, m, _ in dane.records_of(host.records, None, {})]}
+                "rdata": [bytes([u, s, m]).hex() + "aa" * {1: 32, 2: 64}.get(m, 32)
+                          for u, s, m, _ in dane.records_of(host.records, None, {"leaf": b"", "intermediate": b"", "root": b""})]}
     got = stage.tool.ask({"host": "mx.example", "mx_secure": True, "answers": answers})
     due = "no dane" if re.search(r"without dane|no dane", plain(expect)) else "dane"
     found = {"usable": "dane", "unusable": "dane", "absent": "no dane", "insecure": "no dane", "off": "no dane"}.get(got.get("state"))
