@@ -152,6 +152,25 @@ static void add_host(struct destination *d, const char *name, int preference)
     h->preference = preference;
 }
 
+/* C-MX-03 and C-MX-04 make the mail bounce.  Where the domain has said under its certificate that it takes
+ * mail, an answer that anybody could have forged must not: then it waits, at most for max_age. */
+static void fail_for_good(struct destination_query *q, enum reason why, const char *what,
+                          const struct dns_answer *answer)
+{
+    const struct policy_entry *held =
+        answer->secure ? NULL : policies_find(q->services->policies, q->dest->domain);
+
+    if (held != NULL && held->held.mode == STS_ENFORCE && sts_live(&held->held, loop_wall()))
+        destination_fail(
+            q->dest, REASON_STS_MX_NOT_LISTED,
+            "the DNS says %s, not signed, and the MTA-STS policy %s (enforce) of %s lists %s", what,
+            held->held.id, held->domain,
+            held->policy.mx_count > 0 ? held->policy.mx[0] : "nothing");
+    else
+        destination_fail(q->dest, why, "%s", what);
+    policy_entry_drop(&held);
+}
+
 /* MX records that are there: sort them, and ask for every host (C-MX-01, C-MX-04). */
 static bool take_mx(struct destination_query *q, const struct dns_answer *answer)
 {
@@ -166,7 +185,7 @@ static bool take_mx(struct destination_query *q, const struct dns_answer *answer
     d->mx_ignored = refused + answer->malformed;
     switch (kind) {
     case MX_NULL:
-        destination_fail(d, REASON_NULL_MX, "MX 0 .");
+        fail_for_good(q, REASON_NULL_MX, "MX 0 .", answer);
         break;
     case MX_NONE:
     case MX_UNUSABLE:
@@ -205,7 +224,7 @@ static void on_mx(void *owner, const struct dns_answer *answer)
         go_on = true;
         break;
     case DNS_NXDOMAIN:
-        destination_fail(d, REASON_DOMAIN_NOT_FOUND, "NXDOMAIN");
+        fail_for_good(q, REASON_DOMAIN_NOT_FOUND, "NXDOMAIN", answer);
         break;
     case DNS_FAILED:
     case DNS_TIMED_OUT:

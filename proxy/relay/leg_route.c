@@ -417,7 +417,7 @@ static void leg_on_failed(void *owner, const struct upstream_failure *f)
     bool may_move = l->phase <= LEG_ENVELOPE && l->accepted == 0 && l->unanswered > 0;
     enum tls_rung lower;
 
-    if (f->stage == STAGE_CERT && l->fell)
+    if (f->stage == STAGE_CERT && (l->fell || l->retest))
         leg_rung_worked(l); /* the hello was answered; what came was no good */
     if (!may_move || (v.step != VERDICT_LOWER_RUNG && v.step != VERDICT_PLAINTEXT &&
                       v.step != VERDICT_NEXT_HOST)) {
@@ -430,7 +430,7 @@ static void leg_on_failed(void *owner, const struct upstream_failure *f)
         leg_keep_failure(l, f->stage, f->reason, f->reply, f->detail);
     if (v.step == VERDICT_LOWER_RUNG && next_rung(l, &lower))
         fall_to(l, lower, f->reason);
-    else if (v.step == VERDICT_PLAINTEXT && l->rung != RUNG_CLEAR)
+    else if (v.step == VERDICT_PLAINTEXT && l->rung != RUNG_CLEAR && may_be_clear(l))
         fall_to(l, RUNG_CLEAR, f->reason);
     else
         leg_next_host(l);

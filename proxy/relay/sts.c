@@ -256,8 +256,7 @@ static void on_other(void *owner)
                   true);
 }
 
-/* Nobody waits for ever: neither for a place among the fetches nor, where a policy is at hand, for a TXT
- * record. */
+/* Nobody waits for ever, neither for a place among the fetches nor for a TXT record. */
 static void on_patience(void *owner)
 {
     struct sts_work *w = OBJ_CAST(sts_work, STS_WORK_MAGIC, owner);
@@ -280,7 +279,8 @@ static void on_patience(void *owner)
     } else {
         dns_cancel(&w->txt);
         w->seen = STS_SEEN_FAILED;
-        work_trouble(w, REASON_STS_DISCOVERY_FAILED, "no answer so far; a policy is at hand");
+        work_trouble(w, REASON_STS_DISCOVERY_FAILED,
+                     "no answer so far to the question for the TXT record");
     }
     work_step(w);
 }
@@ -326,7 +326,7 @@ static void on_record(void *owner, const struct dns_answer *answer)
     case DNS_TIMED_OUT:
     case DNS_IS_BOGUS:
         w->seen = STS_SEEN_FAILED;
-        (void)snprintf(detail, sizeof(detail), "TXT of %s: %s %s", answer->name,
+        (void)snprintf(detail, sizeof(detail), "TXT of %.100s: %s %.130s", answer->name,
                        dns_status_name(answer->status),
                        answer->detail != NULL ? answer->detail : "");
         work_trouble(w, REASON_STS_DISCOVERY_FAILED, detail);
@@ -341,7 +341,7 @@ static void ask_record(struct sts_work *w)
 
     (void)snprintf(name, sizeof(name), "_mta-sts.%s", w->domain);
     w->txt = dns_ask(resolver_of(w->resolver), name, DNS_TXT, on_record, w);
-    if (w->held != NULL && sts_live(&w->held->held, loop_wall()) && !w->refresh)
+    if (!w->refresh)
         timer_arm(w->patience, STS_RECORD_PATIENCE_MS);
 }
 

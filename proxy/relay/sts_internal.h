@@ -10,7 +10,7 @@
 
 #define STS_WORK_MAGIC 0x7374736bu
 #define STS_BUCKETS 256
-#define STS_RECORD_PATIENCE_MS 5000 /* for the TXT record, while a live policy is at hand */
+#define STS_RECORD_PATIENCE_MS 5000 /* with the TXT record; then the cached policy, or none */
 #define STS_REFRESH_BATCH 16
 #define STS_OTHER_LOOK_MS 20  /* how often to look whether another thread's fetch has ended */
 #define STS_SLOW_MS 10000     /* a fetch that takes longer gives its place to one that waits */

@@ -14,7 +14,7 @@
 #include "proxy/store/table_internal.h"
 
 #define POLICY_DOMAIN_MAX (DOMAIN_MAX + 2)
-#define POLICY_BYTES_MEAN ((size_t)8 * 1024)        /* of memory, for each of policies_max; */
+#define POLICY_BYTES_MEAN ((size_t)2 * 1024)        /* of memory, for each of policies_max; */
 #define POLICY_BYTES_MIN ((size_t)16 * 1024 * 1024) /* ... but so much in any case */
 #define POLICY_EXPIRED_MS (24 * 60 * 60 * 1000LL)   /* kept so long behind its end */
 #define POLICY_USED_MS (24 * 60 * 60 * 1000LL)      /* a use is written so often */

@@ -393,9 +393,9 @@ static bool thread_ended(struct store *s)
 {
     struct timespec by;
 
-    INVARIANT(clock_gettime(CLOCK_REALTIME, &by) == 0);
+    INVARIANT(clock_gettime(CLOCK_MONOTONIC, &by) == 0);
     by.tv_sec += (STOP_MS + GRACE_MS) / 1000;
-    if (pthread_timedjoin_np(s->thread, NULL, &by) == 0)
+    if (pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &by) == 0)
         return true;
     (void)pthread_detach(s->thread);
     return false;

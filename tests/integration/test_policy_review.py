@@ -84,3 +84,21 @@ def test_c_ops_02_a_reload_says_which_bounds_wait_for_the_next_start(scene):
     hup(tlsmend)
     said = [r["detail"] for r in tlsmend.records("warning") if "next start" in r["detail"]]
     assert [text.split(":")[0] for text in said] == ["mta_sts", "tls.ladder_addresses"], said
+
+
+@pytest.mark.parametrize("zone", ["plain", "signed"])
+def test_c_sts_11_a_forged_null_mx_makes_no_mail_bounce(scene, zone):
+    """Where the domain has said under its certificate that it takes mail, only a signed "no" is final (C-MX-04)."""
+    domain = scene.domain(zone=zone)
+    mx = scene.hostile(domain)
+    domain.sts(mx=[mx.host], mode="enforce")
+    tlsmend = scene.tlsmend()
+    assert send(scene, tlsmend, domain).code == 250
+    domain.remove("MX")
+    domain.null_mx()
+    tlsmend.restart()   # its resolver forgets the MX; the policy stays
+    reply = send(scene, tlsmend, domain)
+    assert reply.code == (556 if zone == "signed" else 451), reply
+    if zone == "plain":
+        assert reply.text.startswith("4.7.5") and "MX 0 ." in reply.text and mx.host in reply.text, reply
+    assert len(mx.mails) == 1
