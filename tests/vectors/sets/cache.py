@@ -14,6 +14,7 @@ import re
 
 from lab.process import Timeout, wait_for
 
+from .cache_words import HAPPENS, KEPT, UNTIL
 from .lexicon import Lexicon, NotUnderstood, without_remarks
 from .outcome import PHRASES
 from .stage import Stage
@@ -26,81 +27,6 @@ _FIELDS = {"id", "source", "note", "why", "disputed", "steps", "title", "expect"
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400,
           "year": 365 * 86400}
 _NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10, "half": 0.5}
-
-_POLICY = r"(?:the |a |an )?(?:cached |old |new |valid |live |existing |same |stored |mta sts )*(?:policy|policies|entry)"
-_NOT = r"(?:does not|doesn't|do not|no longer|not|did not)"
-_TIME = (r"(?:after |wait(?:ing)? |past )?(?:another |about |more than |at least )?(?P<n>\d+|a|an|one|two|three|four|five|six|ten|half)"
-         r"(?: an?)? (?P<unit>second|minute|hour|day|week|month|year)s?(?: (?:later|pass|passes|passed|old|go by|have passed|has passed))*")
-_FAILS = (r"(?:fails?|failed|failing|failure|error|errors|unavailable|unreachable|blocked|down|times? ?out|timed out|timeout|impossible"
-          r"|(?:answers|returns|gives|says|is|with|http)? ?(?:4\d\d|5\d\d)|broken)")
-_IS = r"(?: (?:is|are|was|has|have|now|then|becomes?|has been|still|been))*"
-
-HAPPENS = Lexicon([
-    (r"nothing(?: is| was)?(?: yet)? (?:cached|stored|held)|no(?: cached)? policy(?: is)?(?: yet)?(?: cached| known)?|(?:the )?empty cache|cache(?: is)? empty"
-     r"|(?:policy )?not(?: yet)? cached|unknown domain|no cache entry|nothing(?: is)? (?:known|in (?:the )?cache)|fresh cache|(?:at )?(?:the )?(?:first|very first) (?:time|contact)", "empty"),
-    (rf"(?:https?|policy|refetch|re fetch|fetch|web|http)?(?: ?(?:fetch(?:ing)?|request|refetch|host|server|refresh))+(?: of)?"
-     rf"(?: (?P<new>(?:the|a|this|that) new (?:id|policy)(?:'s policy)?)| (?:the|a|its) policy)?{_IS} {_FAILS}"
-     rf"|(?:https|http) {_FAILS}|(?:new |the )?policy (?:cannot|can not|could not) be (?:re ?)?fetched|(?:blocks?|breaks?) (?:https?|the fetch)",
-     "fetch-fails"),
-    (r"(?:fetched|new|returned|served|the)?(?: (?:fetched|new|returned))? ?(?:policy|body|policy text)(?: (?:is|has))?(?: syntactically)? (?:invalid|malformed|broken"
-     r"|garbage|unparsable|empty|too large)", "policy-invalid"),
-    (r"(?:policy (?:host|server)|https|mta sts(?: host)?)(?:'s)? certificate(?: is| has)? (?:expired|invalid|bad|wrong|untrusted)"
-     r"|certificate of the (?:policy|mta sts) (?:host|server)(?: is| has)?(?: (?:expired|invalid|bad|wrong|untrusted))",
-     "fetch-fails"),
-    (r"(?:https? |policy )?(?:fetch|host|server|https)(?: of the \w+ \w+)?(?: is| again)? (?:works|succeeds|good|ok|back|available|restored)"
-     r"(?: again)?", "fetch-works"),
-    (rf"(?:txt|dns|discovery|_mta-sts)(?: (?:record|lookup|look up|query|answer))*{_IS} {_FAILS}(?: temporarily)?|servfail|"
-     r"(?:temporary )?dns (?:error|failure)|block(?:s|ed|ing)? dns|lookup (?:fails|failed|error)", "txt-fails"),
-    (rf"(?:txt|dns|_mta-sts)(?: (?:record|records|lookup|look up))*{_IS} (?:gone|removed|deleted|absent|missing|withdrawn|disappear(?:s|ed)?"
-     r"|no longer (?:there|found|published|present)|not (?:there|found|published|present)|vanish(?:es|ed)?|nxdomain)"
-     r"|(?:remove|delete|withdraw)s? (?:the )?(?:txt|dns)(?: record)?|no(?: longer)?(?: an?)? (?:txt|dns)(?: record)?|txt nxdomain",
-     "txt-gone"),
-    (rf"(?:txt|dns)(?: record)?{_IS} (?:syntactically )?(?:invalid|malformed|bogus|unparsable)|(?:two|several|multiple) (?:txt )?records", "txt-broken"),
-    (rf"(?:txt|dns)(?: (?:record|lookup))*{_IS} (?:back|restored|works|ok|answers)(?: again)?", "txt-works"),
-    (r"(?:with |has |have |shows? |says |of )?(?:the )?(?:same|unchanged|identical)(?: policy| txt| record)* id|"
-     r"(?:policy |txt |the |record )*id(?: is| has)? (?:unchanged|the same|not changed|still the same|same)(?: as (?:the )?(?:cached|before)(?: one)?)?"
-     r"|txt(?: record)?(?: is)? (?:unchanged|the same)|id matches(?: the cached(?: one)?)?|equal id|(?:with |has )?(?:the )?id of the (?:cached|stored) policy", "same-id"),
-    (r"(?:(?:a |the )?new )?(?:policy )?id (?:is |= ?|: ?)?(?P<id>(?=[a-z]*\d)[a-z0-9]+)", "id"),
-    (r"(?:with |has |have |shows? |says )?(?:a |the |an |its )?(?:new|changed|different|other|fresh|updated|next|second|newer)"
-     r"(?: policy| txt| record)* id|(?:policy |txt |the |record )*id(?: has)? (?:changed|changes|change|differs|is new|is different)"
-     r"|(?:a |the )?(?:new|changed) txt(?: record)?|txt(?: record)?(?: has)? chang(?:ed|es)", "new-id"),
-    (rf"{_NOT} (?:match|list|allow|include|cover|contain|name|permit)s?(?: (?:the|this|any|its|one|of))*(?: mx| host| mx host| mxs)* "
-     r"(?:or|nor) (?:the )?(?:mx )?certificate", "mismatch"),
-    (rf"{_NOT} (?:match|cover|fit|name)(?: (?:the|its))*(?: mx(?:'s)?)? certificate|(?:mx(?:'s)? )?certificate"
-     rf"(?: {_NOT} (?:match|validate|fit|verify)|{_IS} (?:mismatch\w*|invalid|bad|expired|wrong|untrusted))(?: (?:the )?(?:mx|host|policy))?",
-     "bad-certificate"),
-    (rf"{_NOT} (?:match|list|allow|include|cover|contain|name|permit)s?(?: (?:the|this|any|its|our|current))*(?: mx| host)*|"
-     rf"(?:the )?(?:mx|host)s?{_IS} (?:not|no longer) (?:listed|matched|allowed|in (?:the|it|its)(?: policy| list)?)|not (?:listed|in (?:the|its) (?:policy|list))|mx mismatch|unlisted mx"
-     r"|(?:the )?mx(?: host)? (?:changes|changed|moves|is replaced)", "unlisted"),
-    (r"(?:allow|list|match|include|contain|name|cover|permit)(?:s|es|ed|ing)?(?: (?:the|this|our|its|current))*(?: mx| host)+"
-     rf"(?: and (?:its )?certificate)?|(?:the )?(?:mx|host){_IS} (?:listed|allowed|matched)", "listed"),
-    (rf"(?:{_POLICY} )?(?:has )?(?:not|never|un|non)(?: yet)? ?expired|still (?:valid|fresh|live|good)|(?:within|before|younger than|inside|less than)"
-     r"(?: (?:the|its))? max_age(?: (?:is over|passes|ends|has passed|expires))?|unexpired|not older than max_age|before (?:it expires|expiry)",
-     "not-expired"),
-    (r"(?:the )?max_age(?: of [\w ]{1,20}?)? (?:(?:has |is )?(?:passed|passes|over|elapsed|elapses|ends|ended|reached|exceeded|expires|expired|up))"
-     r"|(?:after|past|beyond|older than|more than)(?: (?:the|its))? max_age(?: seconds)?(?: (?:later|has passed|passed))?"
-     rf"|(?:{_POLICY} )?(?:has |is |now )*(?:expired|expires|expiry|expiration|run out|out of date)", "expired"),
-    (r"max_age(?: (?:is|of|=))?[ :=]*(?P<n>\d+)(?: seconds)?", "max-age"),
-    (r"(?:half|part) of (?:the |its )?max_age(?: (?:has passed|passes|later))?", "half-age"),
-    (r"(?:daily|periodic|background|scheduled)? ?refresh(?:es|ed)?(?: is)?(?: due)?(?: runs)?", "refresh"),
-    (r"(?:within|before|less than|in)(?: the next)? (?P<n>\d+|a|an|one|two|three|four|five|six|ten) (?P<unit>second|minute|hour|day|week|month)s?"
-     r"(?: (?:later|have passed|has passed|pass))*", "within"),
-    (_TIME, "time"),
-    (r"(?:daemon|tlsmend|sender|server|process)?(?: is)? ?(?:killed|crash(?:es|ed)?)(?: 9)?|kill 9", "crash"),
-    (r"(?:daemon|tlsmend|sender|server|process)?(?: is)? ?restart(?:s|ed)?", "restart"),
-    (rf"(?:{_POLICY} )?(?:mode )?(?:is |becomes |changes to |changed to |of |: )?(?:mode )?(?P<mode>enforce|testing|none)(?: mode| policy)?",
-     "mode"),
-    (r"(?:https? )?(?:re ?)?fetch(?:es|ed|ing)?(?: of)?(?: (?:the|a|its|new|policy|id))*(?: ok| succeeds| good| works)?", "fetched"),
-    (r"(?:domain |owner |it )?(?:publishes|deploys|serves|puts up|announces)(?: (?:a|the|new|another|other|different|policy))*", "new-policy"),
-    (r"(?:a |the )?(?:new|changed|updated|other|second|different) policy(?: (?:is|published|there|deployed|served|put|upserted|stored|inserted))*"
-     r"|(?:the )?policy(?: text| body)?(?: has)?(?: is)? (?:changed|changes|updated|replaced)|(?:replace|update|change)s?(?: the)? policy", "new-policy"),
-    (rf"(?:{_POLICY}(?: is| has been| was)? )?(?:cached|stored|inserted|upserted|saved|held|in (?:the )?cache|known)(?: {_POLICY})?|"
-     rf"(?:store|insert|upsert|cache|save|add|put)s?(?: {_POLICY})?(?: (?:in|into) the cache)?|cached|{_POLICY}", "cached"),
-    (r"(?:the )?same(?: as before)?|nothing (?:changes|changed|happens|else)|unchanged", "same-id"),
-    (r"unused|not used|(?:without|no) (?:any )?(?:mail|use|delivery)", "unused"),
-    (r"(?:another |next |second |first |the |a |new )*(?:mail|message|delivery|lookup|look up|get|query|use|send|sending|attempt|used)s?(?: again)?",
-     "mail"),
-], filler="domain policy txt record dns mta sts example.com policy_domain case example sender both further more host time cache during attacker owner")
 
 
 class Life:
@@ -243,7 +169,7 @@ def _do(life, tags, expects_none):
         fields.setdefault("mode", "testing")
     hinders = [n for n in names if n in ("txt-fails", "txt-gone", "txt-broken", "fetch-fails", "policy-invalid")]
     new_policy = bool(fields) or wanted_id or {"new-id", "new-policy"} & set(names)
-    first = not life.primed and ({"cached", "same-id", "not-expired", "expired", "refresh", "unused", "new-id"} & set(names)
+    first = not life.primed and (set(names) & {"cached", "same-id", "not-expired", "expired", "refresh", "unused", "new-id"}
                                  or (hinders and "empty" not in names and life.id)) and "empty" not in names
 
     if first and not (set(names) & {"new-id"} and not {"cached"} & set(names)):
@@ -362,7 +288,9 @@ def _is_kept_to_its_end(life, m=None):
 
 def _is_new(life, m=None):
     found = life.in_force()
-    return None if found and found[0] == life.id else f"the new policy {life.id} is due, in force is {found}; {life.last.told()}"
+    if found and found[0] == life.id:
+        return None
+    return f"the new policy {life.id} is due, in force is {found}; {life.last.told()}"
 
 
 def _was_fetched(life, m=None):
@@ -410,36 +338,43 @@ def _of_mail(check):
     return lambda life, m: check(life.last, m)
 
 
-_KEPT = (r"(?:use |keep |apply |uses |keeps |applies )?(?:the )?(?:cached|old|existing|previous|same|stored|earlier)(?: \w+)? policy(?:(?: (?:stays?|remains?|is|enforced|still|applies|apply|continues?|kept|in"
-         r" force|used|valid|honou?red|returned|to be|in use|in effect|holds|counts|unchanged))*)|(?:policy )?(?:stays|remains|kept|keep|continues)"
-         r"(?: (?:the )?policy| in force| valid| cached| in use| in the cache)*|(?:survives?|still (?:there|in force|cached|applies|valid))")
-_UNTIL = r"(?: until (?:the |its )?(?:max_age|end|expir\w+)(?: (?:is over|passes|has passed|ends|expires|of max_age))?)"
-
 FOLLOWS = Lexicon([
-    (rf"(?:{_KEPT}){_UNTIL}", _is_kept_to_its_end),
-    (r"(?:check|look|ask|looked|asked|checks|quer\w+|re ?check\w*)(?: (?:is|up|for|the|a|first|again|whether there is))*(?: new)?(?: policy)?(?: txt| record| id| dns)+"
-     r"(?: first| again| before)*|(?:txt|dns|id)(?: record| lookup)?(?: is)? (?:checked|asked|looked up|queried|re ?checked)(?: first| again)?"
+    (rf"(?:{KEPT}){UNTIL}", _is_kept_to_its_end),
+    (r"(?:check|look|ask|looked|asked|checks|quer\w+|re ?check\w*)(?: (?:is|up|for|the|a|first|again"
+     r"|whether there is))*(?: new)?(?: policy)?(?: txt| record| id| dns)+"
+     r"(?: first| again| before)*|(?:txt|dns|id)(?: record| lookup)?(?: is)? (?:checked|asked|looked up|queried"
+     r"|re ?checked)(?: first| again)?"
      r"|second look", _was_asked),
-    (r"(?:no|not|without|never)(?: an?| new| any| https| policy| re| another)* ?(?:re ?)?fetch\w*(?: again)?(?: of the policy)?"
+    (r"(?:no|not|without|never)(?: an?| new| any| https| policy| re"
+     r"| another)* ?(?:re ?)?fetch\w*(?: again)?(?: of the policy)?"
      r"|no https(?: request)?|nothing(?: is)? fetched|(?:no|not) (?:download|request)\w*", _was_not_fetched),
-    (r"(?:back ?off|not (?:tried|retried|asked)(?: again)?)(?: (?:for|within|in|of)(?: the next)? (?:\d+|five|ten|some) (?:second|minute|hour|day)s?)?", _backs_off),
+    (r"(?:back ?off|not (?:tried|retried|asked)(?: again)?)(?: (?:for|within|in|of)(?: the next)? (?:\d+|five"
+     r"|ten|some) (?:second|minute|hour|day)s?)?", _backs_off),
     (r"before (?:the |any )?(?:delivery|mail|use|it is used|delivering|sending)", lambda life, m: None),
     (r"(?:not fresh|stale)", _is_kept),
-    (r"(?:a |the )?(?:new|updated|second|fresh|changed|fetched)(?: \w+)? policy(?:(?: (?:is|now|in force|replaces?|used|applies|stored|cached|stays|counts|fetched"
-     r"|applied|the|old|cached|one|it|policy|effective|and|enforced))*)|replace[sd]?(?: (?:the|old|cached|policy|one|it))*", _is_new),
-    (r"(?:https? )?(?:re ?)?fetch(?:ed|es|ing)?(?: (?:again|the|a|new|policy|is|tried|attempted|first|from|https))*|download\w*", _was_fetched),
-    (r"no(?: \w+)? policy(?: (?:is|in force|applies|cached|found|known|left|any more|used))*|not (?:found|in force|cached|used|known|applied|valid|enforced)"
-     r"(?: any more)?|as if (?:there (?:is|was|were) )?(?:none|no(?: mta sts)? policy|no mta sts)(?: \w+)?|(?:policy |entry )?(?:is )?(?:dropped|removed|forgotten"
-     r"|deleted|expired|gone|ignored|discarded)|without (?:a )?policy|no mta sts|absent|nothing|no enforcement|removes?", _is_none),
+    (r"(?:a |the )?(?:new|updated|second|fresh|changed|fetched)(?: \w+)? policy(?:(?: (?:is|now|in force"
+     r"|replaces?|used|applies|stored|cached|stays|counts|fetched"
+     r"|applied|the|old|cached|one|it|policy|effective|and|enforced))*)|replace[sd]?(?: (?:the|old|cached|policy"
+     r"|one|it))*", _is_new),
+    (r"(?:https? )?(?:re ?)?fetch(?:ed|es|ing)?(?: (?:again|the|a|new|policy|is|tried|attempted|first|from"
+     r"|https))*|download\w*", _was_fetched),
+    (r"no(?: \w+)? policy(?: (?:is|in force|applies|cached|found|known|left|any more|used))*|not (?:found"
+     r"|in force|cached|used|known|applied|valid|enforced)"
+     r"(?: any more)?|as if (?:there (?:is|was|were) )?(?:none|no(?: mta sts)? policy|no mta sts)(?: \w+)?"
+     r"|(?:policy |entry )?(?:is )?(?:dropped|removed|forgotten"
+     r"|deleted|expired|gone|ignored|discarded)|without (?:a )?policy|no mta sts|absent|nothing|no enforcement"
+     r"|removes?", _is_none),
     (r"(?:policy )?(?:id|with id|of id) (?:is |= ?|: ?)?(?P<id>(?=[a-z]*\d)[a-z0-9]+)", _has_id),
     (r"(?:mode )?(?P<mode>enforce|testing|none)d?(?: mode| policy)?", _has_mode),
     (r"temp(?:orary)? ?(?:dns )?error|temperror|dns error", _failed_in_dns),
     (r"fresh", _no_trouble),
-    (_KEPT, _is_kept),
-    (r"(?:the |a )?policy(?: (?:is|in force|applies|used|cached|stored|found|returned|valid|known|in the cache|enforced))*|(?:is )?(?:cached|stored|in force|found)",
+    (KEPT, _is_kept),
+    (r"(?:the |a )?policy(?: (?:is|in force|applies|used|cached|stored|found|returned|valid|known|in the cache"
+     r"|enforced))*|(?:is )?(?:cached|stored|in force|found)",
      _is_in_force),
     *[(pattern, _of_mail(check)) for pattern, check in PHRASES],
-], filler="policy mta sts cache lookup mail message domain certificate mx case host id txt record dns used valid kept stays force")
+], filler=("policy mta sts cache lookup mail message domain certificate mx case host id txt record dns used "
+           "valid kept stays force"))
 
 
 # -- a case -------------------------------------------------------------------------------------------

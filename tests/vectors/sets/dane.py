@@ -14,7 +14,8 @@ _COMMON = {"id", "source", "note", "why", "disputed", "expect", "title"}
 OTHER_KEY = b"the key of nobody here"
 
 # See docs/policy.md, "DANE" and "Beside Postfix".
-NO_BYTE = ("TLSA rdata without a byte: libunbound gives no answer for the RRset, so the host is not used; the record by itself is "
+NO_BYTE = ("TLSA rdata without a byte: libunbound gives no answer for the RRset, so the host is not used; the "
+           "record by itself is "
            "unusable, as all that are too short")
 
 
@@ -46,13 +47,17 @@ def one_of(lexicon, text):
 # -- rdata --------------------------------------------------------------------------------------------
 
 _RDATA = Lexicon([
-    (r"(?:no|never a|not a|cannot|does not) (?:dane )?match(?:es)?(?: from (?:this|the|that) record)?|no crash|no panic"
-     r"|(?:record )?(?:is )?(?:ignored|skipped|discarded|dropped)(?: as (?:malformed|unusable))?|unusable|not usable|malformed|broken|invalid"
-     r"|(?:too )?short(?:er)?(?: than (?:\d+|four|three) bytes)?|(?:too )?long(?:er)?(?: than \d+ bytes)?|(?:data )?empty|truncated|as above|unknown"
+    (r"(?:no|never a|not a|cannot|does not) (?:dane )?match(?:es)?(?: from (?:this|the|that) record)?|no crash"
+     r"|no panic"
+     r"|(?:record )?(?:is )?(?:ignored|skipped|discarded|dropped)(?: as (?:malformed|unusable))?|unusable"
+     r"|not usable|malformed|broken|invalid"
+     r"|(?:too )?short(?:er)?(?: than (?:\d+|four|three) bytes)?|(?:too )?long(?:er)?(?: than \d+ bytes)?"
+     r"|(?:data )?empty|truncated|as above|unknown"
      r"|reserved|not for smtp|pkix (?:usage|ta|ee)|(?:wrong|bad) length|not (?:considered|counted)", "UNUSABLE"),
-    (r"usable|well formed|valid|good|accepted|(?:can|may|does|is able to) match|(?:dane )?match(?:es)? (?:is )?possible|counts|right length|ok", "USABLE"),
-], filler="""dane record rdata association data sha 256 512 sha256 sha512 digest bytes byte octets usage selector matching type value from
-full certificate key length than 0 1 2 3 4 5 31 32 33 63 64 65 255 no match""")
+    (r"usable|well formed|valid|good|accepted|(?:can|may|does|is able to) match"
+     r"|(?:dane )?match(?:es)? (?:is )?possible|counts|right length|ok", "USABLE"),
+], filler="""dane record rdata association data sha 256 512 sha256 sha512 digest bytes byte octets usage selector
+matching type value from full certificate key length than 0 1 2 3 4 5 31 32 33 63 64 65 255""")
 
 
 def check_rdata(tool, case):
@@ -96,9 +101,11 @@ def check_rdata_real(stage, case):
 
 _JUDGED = Lexicon([
     (r"no (?:dane|tlsa)(?: (?:requirement|record|records|policy|applies))*|dane does not apply", "NO-DANE"),
-    (r"un ?authenticated|un ?usable|not authenticated|(?:no|without) authentication(?: required)?|(?:all |only )+unusable(?: records)?",
+    (r"un ?authenticated|un ?usable|not authenticated|(?:no|without) authentication(?: required)?|(?:all "
+     r"|only )+unusable(?: records)?",
      "UNAUTHENTICATED"),
-    (r"(?:no|not|does not|un|never) ?(?:match\w*|accept\w*|valid\w*|verif\w*|trust\w*|deliver\w*|pass\w*|ok)|mis ?match\w*|refus\w*|reject\w*|fail\w*"
+    (r"(?:no|not|does not|un|never) ?(?:match\w*|accept\w*|valid\w*|verif\w*|trust\w*|deliver\w*|pass\w*|ok)"
+     r"|mis ?match\w*|refus\w*|reject\w*|fail\w*"
      r"|invalid|error|deny|denied|bad|dane mismatch|false|no mail from|temp\w* (?:fail\w*|error)|defer\w*", "REFUSED"),
     (r"authenticat\w*(?: by dane)?|match\w*|valid\w*|verif\w*|true", "AUTHENTICATED"),
     (r"accept\w*|ok|pass\w*|good|success\w*|deliver\w*", "ACCEPTED")],
@@ -144,16 +151,19 @@ def check_chain(tool, case):
 
 # -- records and chains in words ----------------------------------------------------------------------
 
-_PARTY = r"(?:(?:the |an? )?(?P<who>leaf|ee|end entity|intermediate|root|ta|ca|issuer|anchor)s?(?: ?(?P<which>[ab]))?(?: certificate| key)?)"
+_PARTY = (r"(?:(?:the |an? )?(?P<who>leaf|ee|end entity|intermediate|root|ta|ca|issuer"
+          r"|anchor)s?(?: ?(?P<which>[ab]))?(?: certificate| key)?)")
 RECORD = Lexicon([
     (r"(?P<u>\d+|x|\*) (?P<s>\d+|x|\*) (?P<m>\d+|x|\*)", "triple"),
     (r"usage (?P<u>\d+)", "usage"),
-    (r"does not match|do not match|not matching|no match|mis ?match\w*|other|another|wrong|different|unrelated|non matching", "other"),
+    (r"does not match|do not match|not matching|no match|mis ?match\w*|other|another|wrong|different|unrelated"
+     r"|non matching", "other"),
     (r"match(?:es|ing)?|right|correct|good|own", "match"),
     (r"(?:only |all )?(?:unusable|not usable|unknown|reserved|malformed|truncated)", "unusable"),
     (r"pkix (?:ta|ee)", "pkix"), (r"dane (?P<which>ta|ee)", "dane"),
     (_PARTY, "party")],
-    filler="secure record records of server's server tlsa digest key certificate spki full cert the in chain several with one only usage signed")
+    filler=("secure record records of server's server tlsa digest key certificate spki full cert the in chain "
+            "several with one only usage signed"))
 
 
 def _number(text, default):
@@ -216,10 +226,12 @@ def records_of(text, chain, parties, about=""):
     if ABSENT.understands(text):
         return []
     text = re.sub(r"usages? (\d+) (?:and|or|/) (\d+)", r"usage \1 + usage \2", plain(text))
-    return [record_of(part, chain, parties, about) for part in re.split(r"\s*(?:\+|;|\band\b|,(?= *\d))\s*", text) if part.strip()]
+    parts = re.split(r"\s*(?:\+|;|\band\b|,(?= *\d))\s*", text)
+    return [record_of(part, chain, parties, about) for part in parts if part.strip()]
 
 
-ABSENT = Lexicon([(r"none|no(?: tlsa)? records?|absent|empty|nxdomain|nodata|no tlsa|denial|not exist\w*|(?:secure|signed|proved|proven) (?:denial|absence)",
+ABSENT = Lexicon([(r"none|no(?: tlsa)? records?|absent|empty|nxdomain|nodata|no tlsa|denial|not exist\w*"
+                   r"|(?:secure|signed|proved|proven) (?:denial|absence)",
                    None)], filler="secure tlsa records record of existence authenticated dnssec rrset (secure")
 
 

@@ -99,14 +99,17 @@ _FOUND = Lexicon([
     (r"(?:a )?(?:policy )?record(?: found)?|found|accept\w*", "record")])
 
 _DNS = Lexicon([
-    (r"(?:connection|tcp|port)(?: is)? (?:refused|closed|reset)|nothing listens|refused by the (?:host|server)|closed port", "refused"),
+    (r"(?:connection|tcp|port)(?: is)? (?:refused|closed|reset)|nothing listens|refused by the (?:host|server)"
+     r"|closed port", "refused"),
     (r"(?:connection|tcp|port)(?: is)? (?:blocked|filtered|times out)|black ?hole", "black-hole"),
     (r"no (?:a or aaaa|a and aaaa|a/aaaa)(?: records?)?", "nodata"),
     (r"cname (?:loop|cycle)|loop|too many (?:cnames|aliases)", "loop"),
     (r"servfail|server failure|lookup (?:error|failure|fails)|temporary (?:error|failure)|temperror|refused", "servfail"),
     (r"time ?out|times out|timed out|no (?:answer|response|reply)|does not answer|unreachable|dropped", "timeout"),
-    (r"bogus|(?:dnssec )?(?:fails|failure|error|invalid)|(?:dnssec )?(?:validation|signature) (?:fails|failure|error|invalid)|bad signature", "bogus"),
-    (r"nxdomain|no such (?:domain|name|host)|unresolvable|(?:does|do) not (?:exist|resolve)|cannot be resolved|non ?existent", "nxdomain"),
+    (r"bogus|(?:dnssec )?(?:fails|failure|error|invalid)|(?:dnssec )?(?:validation|signature) (?:fails|failure"
+     r"|error|invalid)|bad signature", "bogus"),
+    (r"nxdomain|no such (?:domain|name|host)|unresolvable|(?:does|do) not (?:exist|resolve)|cannot be resolved"
+     r"|non ?existent", "nxdomain"),
     (r"nodata|no data|no (?:txt|a|aaaa|address)(?: records?)?|empty|absent", "nodata"),
     (r"noerror|ok|resolves|good|present", "good"),
     (r"loopback|127\.0\.0\.1|localhost", "loopback"),
@@ -180,7 +183,8 @@ def check_discovery(stage, tool, case):
 
 _FETCHED = Lexicon([
     (r"no (?:policy|mta sts|sts)(?: \w+)?|as if none|none", "no-policy"),
-    (r"(?:fetch|policy|https?|tls|syntax|parse|temporary|webpki) ?(?:error|failure|fails|failed)|error|fail\w*|reject\w*|refus\w*"
+    (r"(?:fetch|policy|https?|tls|syntax|parse|temporary|webpki) ?(?:error|failure|fails|failed)|error|fail\w*"
+     r"|reject\w*|refus\w*"
      r"|invalid", "fetch-error"),
     (r"(?:a |the )?(?:valid )?policy|accept\w*|ok|success\w*|fetched", "policy")])
 
@@ -192,8 +196,10 @@ _CERTIFICATES = Lexicon([
     (r"expired|out of date", "expired"),
     (r"self ?signed", "self-signed"),
     (r"(?:for|of|names?|naming|issued (?:to|for)) (?:an?other|a different|the wrong|some other|the)?(?: \w+)?"
-     r"|(?:wrong|other|different|mismatch\w*) (?:host ?)?(?:name|domain|host)|(?:host ?)?name mismatch|mismatch\w*", "name-mismatch"),
-    (r"untrusted(?: \w+)?|unknown (?:ca|root|issuer|authority)|not trusted|private (?:ca|root)|bad|invalid|does not validate",
+     r"|(?:wrong|other|different|mismatch\w*) (?:host ?)?(?:name|domain|host)|(?:host ?)?name mismatch|mismatch\w*",
+     "name-mismatch"),
+    (r"untrusted(?: \w+)?|unknown (?:ca|root|issuer|authority)|not trusted|private (?:ca|root)|bad|invalid"
+     r"|does not validate",
      "untrusted-root"),
     (r"incomplete(?: chain)?|(?:missing|without|no)(?: the)? intermediate", "incomplete-chain"),
     (r"revoked", "stapled-revoked"),
@@ -202,7 +208,8 @@ _CERTIFICATES = Lexicon([
     (r"sha ?1|weak signature", "sha1"),
     (r"rsa ?1024|weak key", "rsa1024"),
     (r"none|no tls|plain(?: ?text)?(?: http)?|no certificate|missing", "no-tls"),
-    (r"good|valid|ok|trusted|correct|matching", "good")], filler="certificate cert chain domain host policy ca signed only http")
+    (r"good|valid|ok|trusted|correct|matching", "good")], filler="certificate cert chain domain host policy ca "
+     "signed only http")
 
 
 def _answer(case):
@@ -314,13 +321,15 @@ def is_for_tool(case):
 # What docs/policy.md, "Where sources disagree", says: words of a dispute, the verdict that follows from our
 # decision (None: whatever the case expects), and the decision.
 DECISIONS = [
-    (r"semicolon", "REJECT", "MTA-STS records: one semicolon may end them, a second refuses the record (RFC 8461 3.1)"),
+    (r"semicolon", "REJECT", "MTA-STS records: one semicolon may end them, a second refuses the record (RFC 8461 "
+     "3.1)"),
     (r"underscore", "REJECT", "MTA-STS patterns are host names: no underscore"),
     (r"(?:trailing|final|root) dot|dot at the end", "REJECT", "MTA-STS patterns have no dot at the end"),
     (r"u label|unicode|idn", "REJECT", "MTA-STS patterns are A-labels"),
     (r"(?:blank|empty) lines?", "REJECT", "MTA-STS policies have no blank lines"),
     (r"control|tab inside", "REJECT", "values of MTA-STS policies have no control characters"),
-    (r"31557600|(?:large|larger|exceed\w*|above|maximum|cap\w*|too (?:big|large|long)).*max_age|max_age.*(?:large|larger|exceed\w*|above|maximum|cap\w*)",
+    (r"31557600|(?:large|larger|exceed\w*|above|maximum|cap\w*|too (?:big|large|long)).*max_age"
+     r"|max_age.*(?:large|larger|exceed\w*|above|maximum|cap\w*)",
      "ACCEPT", "max_age above 31557600 counts as 31557600"),
     (r"order|version (?:is |must be )?first", "ACCEPT", "the fields of an MTA-STS policy come in any order"),
     (r"duplicate|twice|repeated|two \w+ fields", "ACCEPT", "of a repeated field the first counts"),
@@ -347,7 +356,8 @@ def settled(case, judge):
 
 def check_real(case, player):
     stage = player.stage
-    checks = {"discovery": functools.partial(check_discovery, stage, stage.tool), "fetch": functools.partial(check_fetch, stage),
+    checks = {"discovery": functools.partial(check_discovery, stage, stage.tool),
+              "fetch": functools.partial(check_fetch, stage),
               "cache": functools.partial(cache.check, stage), "delivery": functools.partial(delivery.check, stage)}
     if kind(case) not in checks:
         raise NotUnderstood(sorted(case), "the fields of the case")

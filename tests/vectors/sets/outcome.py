@@ -107,44 +107,61 @@ _DELIVER = r"(?:deliver(?:y|ed|s|ing)?|accept(?:ed|s)?|sent|send|goes out|go ahe
 _BE = r"(?:is |are |be |was |to be |gets |must be |should be )?"
 
 PHRASES = [
-    (rf"(?:no|never|without|not)(?: a| any)? (?:in |fall ?back to |use |using )?{_PLAIN}(?: (?:fall ?back|delivery|retry|allowed|mail))*"
+    (rf"(?:no|never|without|not)(?: a| any)? (?:in |fall ?back to |use |using )?{_PLAIN}(?: (?:fall ?back"
+     rf"|delivery|retry|allowed|mail))*"
      rf"|no fall ?back(?: to {_PLAIN})?|(?:must )?not fall ?back(?: to {_PLAIN})?|not in {_PLAIN}", never_clear),
     (rf"(?:no|without|never|before)(?: any| a)? {_MAIL}(?: (?:is |was )?(?:sent|issued|given|seen))?"
-     rf"|{_MAIL} (?:is |was )?(?:not|never) (?:sent|issued|given|seen)|nothing is sent(?: to (?:the|that) (?:mx|host))?", no_mail),
-    (r"(?:no|not|never|without|do not|must not)(?: an?)? (?:bounc\w+|permanent(?:ly)?(?: \w+)?|5xx|reject\w*)", not_permanent),
-    (r"(?:before|until|unless|without first)(?: (?:the|a|having|it|policy|was|is|has been|been))* (?:check|re ?check|re ?fetch|refresh|look)\w*"
+     rf"|{_MAIL} (?:is |was )?(?:not|never) (?:sent|issued|given|seen)|nothing is sent(?: to (?:the|that) (?:mx"
+     rf"|host))?", no_mail),
+    (r"(?:no|not|never|without|do not|must not)(?: an?)? (?:bounc\w+|permanent(?:ly)?(?: \w+)?|5xx|reject\w*)",
+     not_permanent),
+    (r"(?:before|until|unless|without first)(?: (?:the|a|having|it|policy|was|is|has been|been))* (?:check"
+     r"|re ?check|re ?fetch|refresh|look)\w*"
      r"(?: (?:again|up|for|a|the|new|policy|id))*", lambda o, m: None),
-    (r"(?:no|not|never|without|do not|must not|nothing)(?: an?| any| be| is| to)* (?:report\w*|record\w*|logg\w*)(?: \w+)?|"
+    (r"(?:no|not|never|without|do not|must not|nothing)(?: an?| any| be| is| to)* (?:report\w*|record\w*"
+     r"|logg\w*)(?: \w+)?|"
      r"no failure(?: is)?(?: to be)? (?:reported|recorded|logged)", not_reported),
     (r"no dane(?: requirement| policy| demand)?(?: applies)?|(?:without|not (?:under|by)|ignoring) dane"
      r"|dane (?:does not apply|is not used|not used|ignored|is ignored|is off|inactive|not applicable)|pre dane"
      r"|as if (?:there (?:is|was|were) )?no tlsa(?: records?)?", without_dane),
-    (r"un ?authenticated|without (?:any )?authentication|not authenticated|no authentication(?: is)?(?: required| needed)?"
+    (r"un ?authenticated|without (?:any )?authentication|not authenticated|no authentication(?: is)?(?: required"
+     r"| needed)?"
      r"|authentication (?:is )?not required|(?:tls|encryption) (?:is )?(?:mandatory|required|owed)", unauthenticated),
-    (r"(?:dane )?authenticated(?: by| with| via| through)? dane|dane authenticated|dane(?: is)? (?:ok|success|matches|verified)"
+    (r"(?:dane )?authenticated(?: by| with| via| through)? dane|dane authenticated|dane(?: is)? (?:ok|success"
+     r"|matches|verified)"
      r"|authenticated|verified by dane|dane match(?:es)?", by_dane),
-    (rf"(?:do not|does not|don't|must not|can not|cannot|not|never|no|nothing)(?: to)?(?: \w+){{0,2}}? ?(?:be )?{_DELIVER}"
-     rf"(?: (?:is|to|at|any|the|this|that|mail|message|such|unlisted|mx|host)\b)*|undelivered|withh(?:eld|old)|no mail is delivered",
+    (rf"(?:do not|does not|don't|must not|can not|cannot|not|never|no"
+     rf"|nothing)(?: to)?(?: \w+){{0,2}}? ?(?:be )?{_DELIVER}"
+     rf"(?: (?:is|to|at|any|the|this|that|mail|message|such|unlisted|mx|host)\b)*|undelivered|withh(?:eld|old)"
+     rf"|no mail is delivered",
      not_delivered),
     (r"temp(?:orary|orarily)? ?(?:fail\w*|error|refus\w*|reject\w*)|tempfail\w*|temperror|defer\w*|4\d\d|4xx|4yz|"
      r"(?:retry|retried|try again|try)(?: later)|retry|queued?|delay\w*|transient(?: \w+)?|soft ?fail\w*|"
      r"(?:treated|treat) as (?:a )?temporary(?: \w+)?|temporary|later", temporary),
     (r"perm(?:anent|anently)? ?(?:fail\w*|error|refus\w*|reject\w*)|bounc\w*|5\d\d|5xx|permanent", permanent),
-    (r"as if (?:there (?:is|was|were) )?no (?:mta sts )?policy(?: (?:existed|at all))?|as (?:if )?without (?:a |any )?(?:mta sts )?policy"
-     r"|policy (?:is )?(?:ignored|not applied|does not apply|has no effect)|no policy(?: applies| in force)?|as usual|normally"
+    (r"as if (?:there (?:is|was|were) )?no (?:mta sts )?policy(?: (?:existed|at all))?|as (?:if )?without (?:a "
+     r"|any )?(?:mta sts )?policy"
+     r"|policy (?:is )?(?:ignored|not applied|does not apply|has no effect)|no policy(?: applies| in force)?"
+     r"|as usual|normally"
      r"|(?:as )?opportunistic(?:ally)?(?: tls)?", no_policy),
     (r"(?:the |a |and )?(?:failure|mismatch|error|validation|result)?s? ?(?:is |are |gets? |to be |must be )?"
-     r"(?:report|reported|reports|reporting|record|recorded|log|logged|noted)\b(?: (?:as|the|a|an|policy|validation|sts|tls ?rpt|in|"
+     r"(?:report|reported|reports|reporting|record|recorded|log|logged|noted)\b(?: (?:as|the|a|an|policy"
+     r"|validation|sts|tls ?rpt|in|"
      r"failure|failures|mismatch|error|it|problem|them))*", reported),
-    (rf"(?:refused?|refuse|reject\w*|fail(?:s|ed|ure)?|abort\w*|error|blocked|denied|deny)(?: (?:the|this))?(?: {_DELIVER}|connection|mail|message|handshake)?",
+    (rf"(?:refused?|refuse|reject\w*|fail(?:s|ed|ure)?|abort\w*|error|blocked|denied|deny)(?: (?:the"
+     rf"|this))?(?: {_DELIVER}|connection|mail|message|handshake)?",
      refused),
-    (r"(?:with|under|only with)(?: an?)? (?:valid|verified|matching|trusted|good|authenticated)(?: \w+)? certificate"
+    (r"(?:with|under|only with)(?: an?)? (?:valid|verified|matching|trusted|good"
+     r"|authenticated)(?: \w+)? certificate"
      r"|(?:certificate|cert)(?: is| must be)? (?:validated|verified|checked)", verified),
-    (rf"(?:only )?(?:over|in|with|via|inside|using|through|under) (?:\w+ )?{_TLSES}|encrypted|{_TLSES} (?:used|owed|only)", in_tls),
+    (rf"(?:only )?(?:over|in|with|via|inside|using|through|under) (?:\w+ )?{_TLSES}|encrypted|{_TLSES} (?:used"
+     rf"|owed|only)", in_tls),
     (rf"(?:in|as|over) {_PLAIN}(?: text)?|unencrypted|plaintext(?: delivery)?|without {_TLSES}", in_clear),
-    (r"(?:to |at |via |through |try |tries |use |uses )?(?:the |an? )?(?:second|next|other|another|remaining|listed|matching)"
+    (r"(?:to |at |via |through |try |tries |use |uses )?(?:the |an? )?(?:second|next|other|another|remaining"
+     r"|listed|matching)"
      r" (?:mx|host|one|server)(?: (?:is|host|tried|used|taken|instead|if any))*", next_host),
-    (rf"{_BE}{_DELIVER}(?: (?:it|mail|message|the|is|allowed|ok|succeeds|anyway|all the same))*|allow(?:ed)?|ok|pass(?:es)?|success\w*",
+    (rf"{_BE}{_DELIVER}(?: (?:it|mail|message|the|is|allowed|ok|succeeds|anyway|all the same))*|allow(?:ed)?|ok"
+     rf"|pass(?:es)?|success\w*",
      delivered),
 ]
 
@@ -172,23 +189,27 @@ def names_of(hosts):
     out = []
     for name, real in hosts.items():
         one = re.escape(plain(name)).replace(r"\ ", " ")
-        out.append((rf"(?:not|never|skip\w*|ignor\w*|avoid\w*|without)(?: to| via| using| through)? {one}|{one}(?: is| must be)?"
+        out.append((rf"(?:not|never|skip\w*|ignor\w*|avoid\w*|without)(?: to| via| using| through)? {one}"
+                    rf"|{one}(?: is| must be)?"
                     r" (?:skipped|ignored|avoided|(?:not|never) (?:used|tried|contacted))", _host_unused(real)))
     for name, real in hosts.items():
         one = re.escape(plain(name)).replace(r"\ ", " ")
-        out.append((rf"(?:only )?(?:to |via |at |through |use |using )?{one}(?: (?:only|is used|instead))?", _host_used(real)))
+        out.append((rf"(?:only )?(?:to |via |at |through |use |using )?{one}(?: (?:only|is used|instead))?",
+                    _host_used(real)))
     return out
 
 
 def _only_listed(listed):
     def check(o, _):
-        return None if o.takers and all(h in listed for h, _ in o.takers) else _due(f"delivery to one of {sorted(listed)}", o)
+        fits = o.takers and all(h in listed for h, _ in o.takers)
+        return None if fits else _due(f"delivery to one of {sorted(listed)}", o)
     return check
 
 
 def _no_unlisted(listed):
     def check(o, _):
-        return next((f"{mx.host} is not listed and was connected to" for mx, seen in o.mxs if seen and mx.host not in listed), None)
+        return next((f"{mx.host} is not listed and was connected to" for mx, seen in o.mxs
+                     if seen and mx.host not in listed), None)
     return check
 
 
@@ -196,10 +217,13 @@ def listed_of(listed):
     """Phrases about the hosts that a policy lists."""
     hosts = r"(?:mx|host|one|server)(?:es|s)?(?: (?:is|are|was|must be))?"
     return [
-        (rf"(?:the |an? )?(?:un ?listed|not listed|non matching|non listed|other|not matching) {hosts} (?:skipped|ignored|avoided|excluded"
-         r"|(?:not|never) (?:used|tried|contacted))|(?:skip\w*|ignor\w*|avoid\w*)(?: all| any)?(?: the)? (?:un ?listed|non matching|other) (?:mx|host)\w*",
+        (rf"(?:the |an? )?(?:un ?listed|not listed|non matching|non listed|other"
+         rf"|not matching) {hosts} (?:skipped|ignored|avoided|excluded"
+         r"|(?:not|never) (?:used|tried|contacted))|(?:skip\w*|ignor\w*|avoid\w*)(?: all"
+         r"| any)?(?: the)? (?:un ?listed|non matching|other) (?:mx|host)\w*",
          _no_unlisted(listed)),
-        (rf"(?:only )?(?:deliver\w* |sent )?(?:only )?(?:to |via |use |using )?(?:only )?(?:the |an? )?(?:listed|matching|allowed) {hosts}"
+        (rf"(?:only )?(?:deliver\w* |sent )?(?:only )?(?:to |via |use |using )?(?:only )?(?:the |an? )?(?:listed"
+         rf"|matching|allowed) {hosts}"
          r"(?: (?:used|tried|contacted|only|considered))*", _only_listed(listed))]
 
 
