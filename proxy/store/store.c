@@ -24,8 +24,8 @@
     (60 * 60 * 1000LL) /* a disk that damages every file does not fill up with them */
 
 struct store {
-    char *path; /* "": memory only */
-    struct log *log;
+    char *path;      /* "": memory only */
+    struct log *log; /* under bell.lock: store_close() may take it away */
     bool read_only;
     struct policies *policies;
     struct rungs *rungs;
@@ -34,7 +34,7 @@ struct store {
     struct bell bell; /* its lock guards these too: */
     pthread_cond_t answered;
     uint64_t asked, done, failed; /* numbers of store_flush() */
-    bool stopping;
+    bool stopping, ended;         /* asked to, and done: nothing of the store is used any more */
     mono_ms stop_by;
 
     /* The thread's; before it starts, of store_open(). */
@@ -94,10 +94,12 @@ static struct record *own_record(const struct store *s, enum record_severity sev
 
 static void tell(struct store *s, struct record *r)
 {
+    pthread_mutex_lock(&s->bell.lock);
     if (s->log != NULL)
         log_record(s->log, r);
     else
         record_free(r);
+    pthread_mutex_unlock(&s->bell.lock);
 }
 
 /* Each trouble once, until it is over. */
@@ -303,6 +305,10 @@ static void *writer_main(void *arg)
         pthread_mutex_unlock(&s->bell.lock);
     }
     db_close(&s->db);
+    pthread_mutex_lock(&s->bell.lock);
+    s->ended = true;
+    pthread_cond_broadcast(&s->answered);
+    pthread_mutex_unlock(&s->bell.lock);
     return NULL;
 }
 
@@ -391,14 +397,21 @@ bool store_flush(struct store *s, int64_t ms)
  * end. */
 static bool thread_ended(struct store *s)
 {
-    struct timespec by;
+    int64_t until = now_ms() + STOP_MS + GRACE_MS;
+    bool ended;
 
-    INVARIANT(clock_gettime(CLOCK_MONOTONIC, &by) == 0);
-    by.tv_sec += (STOP_MS + GRACE_MS) / 1000;
-    if (pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &by) == 0)
-        return true;
-    (void)pthread_detach(s->thread);
-    return false;
+    pthread_mutex_lock(&s->bell.lock);
+    while (!s->ended && now_ms() < until)
+        wait_until(&s->answered, &s->bell.lock, until);
+    ended = s->ended;
+    if (!ended)
+        s->log = NULL; /* it goes before the thread does */
+    pthread_mutex_unlock(&s->bell.lock);
+    if (ended)
+        (void)pthread_join(s->thread, NULL);
+    else
+        (void)pthread_detach(s->thread);
+    return ended;
 }
 
 void store_close(struct store **held)
