@@ -75,15 +75,7 @@ static void check_written(struct loader *l, enum setting_group_id group, const v
     free(folder);
 }
 
-/* The default's directory may be missing: without a store mail goes on, loudly. */
-static void check_store(struct loader *l)
-{
-    struct settings *s = &l->loaded->shown;
-
-    if (s->store.path[0] != '\0' && loaded_source(l->loaded, GROUP_STORE, "path", s)->line != 0)
-        check_written(l, GROUP_STORE, s, s->store.path);
-}
-
+/* store.path is not among them: without a store mail goes on, and the daemon and `check` say so loudly. */
 void loader_check_paths(struct loader *l)
 {
     struct settings *s = &l->loaded->shown;
@@ -100,7 +92,6 @@ void loader_check_paths(struct loader *l)
     for (size_t i = 0; i < s->log.sink_count; i++)
         if (s->log.sinks[i].kind == LOG_FILE && s->log.sinks[i].path != NULL)
             check_written(l, GROUP_SINK, &s->log.sinks[i], s->log.sinks[i].path);
-    check_store(l);
     if (s->user_set && s->user[0] != '\0' && getpwnam(s->user) == NULL)
         loader_rule_error(l, GROUP_TOP, "user", s,
                           "no such user: create it (adduser --system --group %s), or write \"\"",

@@ -25,7 +25,7 @@ static enum access access_here(const char *path)
     enum access got = ACCESS_FINE;
 
     if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) != 0)
-        got = errno == ENOENT ? ACCESS_NO_FOLDER : ACCESS_FOLDER;
+        got = errno == ENOENT || errno == ENOTDIR ? ACCESS_NO_FOLDER : ACCESS_FOLDER;
     else if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) != 0 && errno != ENOENT)
         got = ACCESS_FILE;
     free(folder);

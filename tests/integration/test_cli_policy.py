@@ -367,8 +367,11 @@ def test_check_says_whether_the_store_can_be_written(scene, lab, quiet, tmp_path
     assert deliver(scene, daemon, domain).code == 250
     daemon.restart()
     assert f"\n# {daemon.store_path}: 1 MTA-STS policies kept\n" in ask(scene, daemon, "check").stdout
-    done = ask(scene, prepared(lab, store={"path": "/nonexistent/x.db"}), "check", code=CONFIG)
-    assert "its directory is not there" in done.stderr
+    for path in ("/nonexistent/x.db", "/dev/null/x.db"):
+        done = ask(scene, prepared(lab, store={"path": path}), "check")
+        assert "its directory does not exist: make it" in done.stderr and "MEMORY ONLY" in done.stderr
+    done = ask(scene, prepared(lab, store={"path": tmp_path}), "check")
+    assert "store.path must be the name of a file" in done.stderr
     folder = tmp_path / "roots"
     folder.mkdir(mode=0o755)
     tmp_path.chmod(0o755)

@@ -245,9 +245,10 @@ def test_c_sts_09_unused_for_180_days(scene):
 
 # -- the store cannot be written (C-OPS-03) -------------------------------------------------------
 
-def test_c_sts_09_a_store_that_cannot_be_written(scene):
+@pytest.mark.parametrize("path", ["/proc/tlsmend.db", "/nonexistent/tlsmend.db", "/tmp"])
+def test_c_sts_09_a_store_that_cannot_be_written(scene, path):
     """Mail flows, policies hold from memory, and it is said loudly."""
-    policed = Policed(scene, store={"path": "/proc/tlsmend.db"})
+    policed = Policed(scene, store={"path": path})
     (told,) = policed.tlsmend.wait_records("store")
     assert (told["severity"], told["state"]) == ("error", "memory") and told["hint"]
     domain, plain = policed.domain(), scene.domain()
