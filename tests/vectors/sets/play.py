@@ -88,7 +88,7 @@ class Player:
         self.lab = Lab()
         self.tlsmend = {}
         self._stage = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()   # the parts of the lab are made one at a time
         self._last_words = ""
         try:
             for n, level in enumerate(levels):
@@ -106,7 +106,7 @@ class Player:
         """Where cases of mta-sts and dane run, in the same lab."""
         with self._lock:
             if self._stage is None:
-                self._stage = Stage(self.lab, LineTool(BUILD / "tests/policy-tool"))
+                self._stage = Stage(self.lab, LineTool(BUILD / "tests/policy-tool"), self._lock)
             return self._stage
 
     def close(self):

@@ -6,7 +6,6 @@ Nothing here knows words; an Outcome is what one mail showed.
 
 import contextlib
 import itertools
-import threading
 
 from lab import smtpc
 from lab.nginx import Nginx
@@ -89,9 +88,9 @@ class Outcome:
 class Stage:
     """Daemons by name, started when they are first needed; one nginx and one MX that is always good."""
 
-    def __init__(self, lab, tool):
+    def __init__(self, lab, tool, making):
         self.lab, self.tool = lab, tool
-        self.making = threading.RLock()   # the lab's parts are made one at a time
+        self.making = making   # held while parts of the lab are made
         self._daemons, self._ports = {}, itertools.count(2700)
 
     # -- parts --------------------------------------------------------------------------------
