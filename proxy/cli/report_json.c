@@ -63,7 +63,7 @@ static void append(json_t *list, json_t *value)
         (void)there(NULL);
 }
 
-static void put_needs(json_t *o, const char *key, unsigned needs)
+static void add_needs(json_t *o, const char *key, unsigned needs)
 {
     json_t *list = there(json_array());
 
@@ -112,7 +112,7 @@ json_t *report_json_policy(const struct domain_report *r, const struct policy_en
 
 /* ---- a host ---- */
 
-static void put_hex(json_t *o, const char *key, struct slice bytes)
+static void add_hex(json_t *o, const char *key, struct slice bytes)
 {
     struct buf text;
 
@@ -141,7 +141,7 @@ static void put_dane(json_t *o, const struct tlsa_plan *p)
         report_json_int(one, "usage", t->usage);
         report_json_int(one, "selector", t->selector);
         report_json_int(one, "matching", t->matching);
-        put_hex(one, "data", t->data);
+        add_hex(one, "data", t->data);
         report_json_bool(one, "usable", t->usability == TLSA_USABLE);
         if (t->usability != TLSA_USABLE)
             report_json_str(one, "why", tlsa_usability_text(t->usability));
@@ -177,13 +177,13 @@ static void put_demand(json_t *o, const struct destination_host *h)
 
     report_json_str(o, "demand", tls_level_name(d->level));
     report_json_str(o, "demand_source", demand_source_name(d->source));
-    put_needs(o, "needs", d->needs);
+    add_needs(o, "needs", d->needs);
     put_row(o, d);
     if (d->observed != OBSERVED_NOWHERE) {
         report_json_str(o, "observe", observe_place_name(d->observed));
         report_json_str(o, "would_demand", tls_level_name(d->would.level));
         report_json_str(o, "would_demand_source", demand_source_name(d->would.source));
-        put_needs(o, "would_needs", d->would.needs);
+        add_needs(o, "would_needs", d->would.needs);
         if (d->would.skip != REASON_OK) {
             report_json_str(o, "would_defer", reason_info(d->would.skip)->token);
             report_json_str(o, "would_hint", reason_info(d->would.skip)->hint);
