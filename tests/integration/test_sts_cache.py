@@ -6,6 +6,7 @@ import pytest
 
 from lab.helpers import hup
 from lab.policed import ELSEWHERE, Policed
+from lab.process import wait_for
 from lab.sts_failures import TXT_FAILURES
 
 DAY, YEAR = 86400, 31557600
@@ -227,11 +228,27 @@ def test_c_sts_09_a_refresh_takes_what_changed(scene):
     policed.fetched(domain, 2)
 
 
+def test_c_sts_09_a_refresh_without_a_record(scene):
+    """A record that cannot be looked up holds up no refresh; a domain that took its record away is left alone, and
+    its policy ends with max_age."""
+    policed = Policed(scene, clock="wall", resolver={"timeout": "2s"})
+    left, lost = policed.domain(max_age=10 * DAY), policed.domain(max_age=10 * DAY)
+    assert policed.in_force(left) and policed.in_force(lost)
+    left.policy.no_txt()
+    lost.policy.txt_fails("servfail")
+    capture = scene.capture()
+    policed.tlsmend.clock.turn("25h")
+    assert policed.sts(lost, occasion="refresh")["in_force"] and len(lost.policy.wait_requests(2)) == 2
+    wait_for("the other look-up", lambda: capture.queries(f"_mta-sts.{left.name}", "TXT"))
+    assert policed.in_force(left)
+    policed.fetched(left, 1)
+
+
 def test_c_sts_09_unused_for_180_days(scene):
     """Dropped 181 days after the last mail, and not 179 days after it."""
     policed = Policed(scene, clock="wall", mta_sts={"refresh": "168h"})
     old, kept = policed.domain(max_age=YEAR), policed.domain(max_age=YEAR)
-    assert policed.in_force(old)
+    assert policed.in_force(old) and policed.in_force(kept)
     policed.tlsmend.clock.turn("2d")
     assert policed.in_force(kept)
     for domain in (old, kept):

@@ -326,6 +326,8 @@ def test_c_sts_11_second_look_that_fails_keeps_the_policy(scene):
     assert policed.in_force(domain) and policed.mx.records == []
     told = policed.sts(domain, occasion="second-look")
     assert (told["outcome"], told["in_force"]) == ("fetch-failed", True)
+    assert policed.in_force(domain)   # within minutes of the failure nobody is asked again
+    policed.fetched(domain, 2)
 
 
 def test_c_sts_11_no_second_look_where_the_policy_is_not_the_cause(scene):
