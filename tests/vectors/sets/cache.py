@@ -37,7 +37,7 @@ class Life:
         self.kind = "name-mismatch" if "bad-certificate" in variant else "good"
         with stage.making:
             self.domain = scene.domain(zone="craftedplain")   # its server counts the questions
-            self.mx = scene.hostile(self.domain, kind=self.kind)
+            self.mx = stage.hostile(scene, self.domain, kind=self.kind)
             self.daemon = stage.new_daemon("cache", clock="both", tls={"level": "may"}, workers=1,
                                            mta_sts={"timeout": "2s"})
             scene.add("tlsmend", self.daemon)

@@ -80,10 +80,10 @@ def check_rdata_real(stage, case):
     with stage.scene() as scene:
         with stage.making:
             domain = scene.domain(zone="crafted")
-            mx = scene.hostile(domain, kind="self-signed")
+            mx = stage.hostile(scene, domain, kind="self-signed")
             domain.tlsa_rdata(mx.host, *rdata)
             beside = scene.domain(zone="crafted")
-            second = scene.hostile(beside, kind="self-signed")
+            second = stage.hostile(scene, beside, kind="self-signed")
             beside.tlsa_rdata(second.host, *rdata)
             beside.tlsa(second.host, 3, 1, 1, second.chain)
         daemon = stage.daemon("dane", tls={"level": "dane"})
@@ -298,7 +298,7 @@ def check_verify(stage, case):
             domain = scene.domain(zone="crafted")   # see zones.py
             host = f"mx.{domain.name}"
             options, chain, parties = _server_of(case, scene.pki, host)
-            mx = scene.hostile(domain, **options)
+            mx = stage.hostile(scene, domain, **options)
             for record in records_of(case["tlsa"], chain, parties, case.get("case", "").lower()):
                 domain.tlsa_rdata(mx.host, rdata_text(*record))
         o = stage.send(scene, stage.daemon("dane", tls={"level": "dane"}), domain, [mx])

@@ -53,8 +53,8 @@ def _play(stage, scene, case, specs, policy):
             host = _below(name, domain)
             label = host[:-len(domain.name) - 1]
             # The certificate names the host as a client knows it.
-            mxs.append(scene.hostile(domain, label=label.lower(), preference=10 * (n + 1),
-                                     **servers.options(spec)))
+            mxs.append(stage.hostile(scene, domain, label=label.lower(), preference=10 * (n + 1),
+                                       **servers.options(spec)))
         if policy is not None:
             fields = {"mode": policy.get("mode", "enforce"), "max_age": policy.get("max_age", 86400)}
             domain.sts(mx=[_below(p, domain) for p in policy.get("mx", ())], **fields)

@@ -136,10 +136,10 @@ class Player:
         made = replies(spec)
         if "suite" in spec:   # a cipher suite that no library here speaks: chosen by hand
             made["handshake"] = [chains.flight(chain, spec["suite"]), 2.0, CLOSE]
-        ip4, _ = scene.net.new_host()
+        _, ip6 = scene.net.new_host()   # IPv4 addresses come around again, and tlsmend remembers addresses
         return scene.hostile(domain, label=label, chain=chain, tls=chain is not None,
                              preference=spec.get("preference", 10), replies=made,
-                             capabilities=offers, addresses=(ip4,), **options)
+                             capabilities=offers, addresses=(ip6,), **options)
 
     def play(self, request):
         """The whole case; see ../README.md for the answer."""

@@ -120,12 +120,18 @@ class Stage:
         finally:
             scene.close()
 
+    @staticmethod
+    def hostile(scene, *domain, **options):
+        """An MX of the lab on an address that no other case had: IPv4 addresses come around again, and tlsmend
+        remembers addresses."""
+        return scene.hostile(*domain, **{"addresses": scene.net.new_host()[1:], **options})
+
     def good_mx(self):
         """An MX that takes everything, for cases that are about something else."""
         with self.making:
             def make():
                 scene = Scene(self.lab)
-                return scene.hostile(scene.domain())
+                return self.hostile(scene, scene.domain())
             return self.lab.share("good mx", make)
 
     def close(self):

@@ -155,7 +155,7 @@ class Situation:
         return [h for h in (self.mx, self.target) if h is not None]
 
 
-def _publish(scene, situation, mx_secure, spec):
+def _publish(stage, scene, situation, mx_secure, spec):
     """Zones, servers and records.  (domain, MX, owner names of TLSA records by Host)."""
     domain = scene.domain(zone="crafted" if mx_secure else "plain")
     names = {}
@@ -169,7 +169,7 @@ def _publish(scene, situation, mx_secure, spec):
     if "tls" not in options:
         chain = scene.pki.chain(options.pop("kind", "good"), host_name)
         options["chain"] = chain
-    mx = scene.hostile(name=host_name, **{k: v for k, v in options.items() if k != "tls"},
+    mx = stage.hostile(scene, name=host_name, **{k: v for k, v in options.items() if k != "tls"},
                        **({} if chain else {"chain": None}))
     mx.host = host_name
     domain.mx(host_name)
@@ -201,7 +201,7 @@ def _publish(scene, situation, mx_secure, spec):
 def _run(stage, situation, mx_secure, half_dane, spec, expect):
     with stage.scene() as scene:
         with stage.making:
-            domain, mx, names = _publish(scene, situation, mx_secure, spec)
+            domain, mx, names = _publish(stage, scene, situation, mx_secure, spec)
         name = "half-dane" if half_dane else "dane"
         daemon = stage.daemon(name, tls={"level": "dane", **({"half_dane": True} if half_dane else {})})
         o = stage.send(scene, daemon, domain, [mx])
