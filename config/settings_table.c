@@ -248,7 +248,7 @@ const struct setting_row setting_rows[] = {
      .min = SECOND, .max = 7 * DAY, .preset = "\"24h\"",
      .help = "How often a kept policy is looked at again, without any mail."},
     {GROUP(MTA_STS), .key = "fetches", .type = &setting_type_integer, .at = TOP(mta_sts.fetches),
-     .min = 1, .max = 256, .preset = "16", .help = "Fetches at one time, of all policies."},
+     .min = 1, .max = 256, .preset = "64", .help = "Fetches at one time, of all policies."},
     {GROUP(MTA_STS), .key = "policies", .type = &setting_type_integer, .at = TOP(mta_sts.policies),
      .min = 100, .max = 10000000, .preset = "100000", .help = "So many policies are kept."},
 

@@ -196,7 +196,7 @@ static void test_defaults(void **state)
     assert_true(s->mta_sts.enabled);
     assert_int_equal(s->mta_sts.timeout, 60000);    /* C-STS-04 */
     assert_int_equal(s->mta_sts.refresh, 86400000); /* C-STS-09 */
-    assert_int_equal(s->mta_sts.fetches, 16);
+    assert_int_equal(s->mta_sts.fetches, 64);
     assert_int_equal(s->mta_sts.policies, 100000);
     assert_string_equal(s->store.path, "/var/lib/tlsmend/tlsmend.db");
     assert_int_equal(s->timeouts.recipient_budget, 240000); /* C-OUT-02 from here */
