@@ -107,14 +107,26 @@ static inline bool decode_list(const json_t *list, decode_fn *decode, struct blo
     return true;
 }
 
-/* ISO 8601 or seconds since 1970. */
+/* ISO 8601, UTC, also as other programs write it ("2026-01-31 12:00:00+00:00"), or seconds since 1970. */
 static inline bool read_time(const json_t *t, wall_ms *out)
 {
-    if (json_is_integer(t)) {
-        *out = (wall_ms)json_integer_value(t) * 1000;
+    char text[64];
+    size_t n = json_string_length(t);
+
+    if (json_is_number(t)) {
+        *out = (wall_ms)(json_number_value(t) * 1000);
         return true;
     }
-    return json_is_string(t) && instant_parse(slice_str(json_string_value(t)), out);
+    if (!json_is_string(t) || n + 2 > sizeof(text))
+        return false;
+    (void)snprintf(text, sizeof(text), "%s", json_string_value(t));
+    if (n > 10 && text[10] == ' ')
+        text[10] = 'T';
+    if (n > 16 && strcmp(text + n - 6, "+00:00") == 0)
+        n -= 6;
+    if (n > 10 && text[n - 1] != 'Z')
+        (void)snprintf(text + n, sizeof(text) - n, "Z");
+    return instant_parse(slice_str(text), out);
 }
 
 static inline json_t *failed(const char *why)
