@@ -195,9 +195,9 @@ def _do(life, tags, expects_none):
     for hinder in hinders:
         life.hindered.append(hinder)
         _hinder(life, hinder)
-    for tag, m in tags:
+    for tag, m in sorted(tags, key=lambda t: t[0] == "refresh"):   # what is due is due after the time that passes
         _pass_time(life, tag, m, names)
-    life.quiet = "unused" in names
+    life.quiet = "unused" in names and "mail" not in names
 
 
 def _hinder(life, how):
@@ -222,11 +222,14 @@ def _pass_time(life, tag, m, names):
     elif tag == "time":
         n = float(_NUMBERS[m["n"]] if m["n"] in _NUMBERS else m["n"])
         life.turn(n * _UNITS[m["unit"]] + (1 if "unused" in names else 0))
+    elif tag == "before-end":
+        n = float(_NUMBERS[m["n"]] if m["n"] in _NUMBERS else m["n"])
+        life.turn(life.policy["max_age"] - n * _UNITS[m["unit"]])
     elif tag == "within":
         n = float(_NUMBERS[m["n"]] if m["n"] in _NUMBERS else m["n"])
         life.turn(n * _UNITS[m["unit"]] / 2)
     elif tag == "refresh":
-        if "time" not in names:
+        if not {"time", "before-end"} & set(names):
             life.turn(86400 + 3600)
         _refresh(life)
     elif tag == "restart":
@@ -348,7 +351,7 @@ FOLLOWS = Lexicon([
     (r"(?:no|not|without|never)(?: an?| new| any| https| policy| re"
      r"| another)* ?(?:re ?)?fetch\w*(?: again)?(?: of the policy)?"
      r"|no https(?: request)?|nothing(?: is)? fetched|(?:no|not) (?:download|request)\w*", _was_not_fetched),
-    (r"(?:back ?off|not (?:tried|retried|asked)(?: again)?)(?: (?:for|within|in|of)(?: the next)? (?:\d+|five"
+    (r"(?:back ?off|(?:retry|retries|retried|next try) not before|not (?:tried|retried|asked)(?: again)?)(?: (?:for|within|in|of)(?: the next)? (?:\d+|five"
      r"|ten|some) (?:second|minute|hour|day)s?)?", _backs_off),
     (r"before (?:the |any )?(?:delivery|mail|use|it is used|delivering|sending)", lambda life, m: None),
     (r"(?:not fresh|stale)", _is_kept),
@@ -370,11 +373,11 @@ FOLLOWS = Lexicon([
     (r"fresh", _no_trouble),
     (KEPT, _is_kept),
     (r"(?:the |a )?policy(?: (?:is|in force|applies|used|cached|stored|found|returned|valid|known|in the cache"
-     r"|enforced))*|(?:is )?(?:cached|stored|in force|found)",
+     r"|enforced))*|(?:is )?(?:cached|stored|in force|found|applied)",
      _is_in_force),
     *[(pattern, _of_mail(check)) for pattern, check in PHRASES],
 ], filler=("policy mta sts cache lookup mail message domain certificate mx case host id txt record dns used "
-           "valid kept stays force"))
+           "valid kept stays force b c on"))
 
 
 # -- a case -------------------------------------------------------------------------------------------

@@ -16,6 +16,17 @@ _FAILS = (r"(?:fails?|failed|failing|failure|error|errors|unavailable|unreachabl
 _IS = r"(?: (?:is|are|was|has|have|now|then|becomes?|has been|still|been))*"
 
 HAPPENS = Lexicon([
+    (r"(?:txt|dns)(?: record)?(?: is| still)? (?:found|present|there|exists|published)", "txt-there"),
+    (r"never (?:seen|contacted|asked|looked up)(?: before)?", "empty"),
+    (r"without(?: an?| any)? (?:txt|dns)(?: record)?", "txt-gone"),
+    (r"(?:a |the )?failed(?: https?| policy)? (?:re ?)?fetch(?: is)?(?: (?:stored|cached|remembered))?", "fetch-fails"),
+    (r"certificate of the mx(?: host)? (?:does not match|mismatches|is (?:invalid|bad|expired|wrong|untrusted))",
+     "bad-certificate"),
+    (r"(?:txt )?id(?: is)? new", "new-id"),
+    (r"(?P<n>\d+|a|an|one|two|three) (?P<unit>second|minute|hour|day|week)s? before"
+     r" (?:it expires|(?:its )?expiry|the end(?: of max_age)?|max_age (?:is over|ends|passes))", "before-end"),
+    (r"without(?: any)? (?:contact|mail|delivery|use)", "unused"),
+    (r"(?:is |now )?(?:published|deployed|put up|announced|served)", "new-policy"),
     (r"nothing(?: is| was)?(?: yet)? (?:cached|stored|held)|no(?: cached)? policy(?: is)?(?: yet)?(?: cached"
      r"| known)?|(?:the )?empty cache|cache(?: is)? empty"
      r"|(?:policy )?not(?: yet)? cached|unknown domain|no cache entry|nothing(?: is)? (?:known"
@@ -115,7 +126,7 @@ HAPPENS = Lexicon([
      r"|sending|attempt|used)s?(?: again)?",
      "mail"),
 ], filler=("domain policy txt record dns mta sts example.com policy_domain case example sender both further more "
-           "host time cache during attacker owner"))
+           "host time cache during attacker owner b c says shows still then later"))
 
 # Of a policy that stays what it was, and how long.
 KEPT = (r"(?:use |keep |apply |uses |keeps |applies )?(?:the )?(?:cached|old|existing|previous|same|stored"

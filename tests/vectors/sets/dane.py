@@ -159,7 +159,7 @@ RECORD = Lexicon([
     (r"does not match|do not match|not matching|no match|mis ?match\w*|other|another|wrong|different|unrelated"
      r"|non matching", "other"),
     (r"match(?:es|ing)?|right|correct|good|own", "match"),
-    (r"(?:only |all )?(?:unusable|not usable|unknown|reserved|malformed|truncated)", "unusable"),
+    (r"(?:(?:only|all)(?: records)? )?(?:unusable|not usable|unknown|reserved|malformed|truncated)", "unusable"),
     (r"pkix (?:ta|ee)", "pkix"), (r"dane (?P<which>ta|ee)", "dane"),
     (_PARTY, "party")],
     filler=("secure record records of server's server tlsa digest key certificate spki full cert the in chain "

@@ -60,6 +60,11 @@ def by_dane(o, _=None):
                          f"outcome {o.field('dane_outcome')}")
 
 
+def authenticated(o, _=None):
+    """By whoever asks for it."""
+    return verified(o) if o.field("demand_source") == "mta-sts" else by_dane(o)
+
+
 def without_dane(o, _=None):
     found = o.field("dane")
     return delivered(o) or (None if found in ("absent", "insecure", "off") and o.field("demand_source") != "dane"
@@ -127,6 +132,11 @@ PHRASES = [
     (r"un ?authenticated|without (?:any )?authentication|not authenticated|no authentication(?: is)?(?: required"
      r"| needed)?"
      r"|authentication (?:is )?not required|(?:tls|encryption) (?:is )?(?:mandatory|required|owed)", unauthenticated),
+    (r"if (?:none|no (?:mx|host|other)(?: mx| host)?)(?: is| are)? (?:left|remains?)", lambda o, m: None),
+    (r"(?:mx|host)(?: is)? not (?:usable|used|eligible|tried)|no (?:mx|host)(?: is)? left|(?:mx|host)(?: is)? skipped|unusable",
+     not_delivered),
+    (r"(?:try )?the next(?: one)?(?! mx| host| one| server)", next_host),
+    (r"authenticated(?! (?:by|with|via|through) dane)", authenticated),
     (r"(?:dane )?authenticated(?: by| with| via| through)? dane|dane authenticated|dane(?: is)? (?:ok|success"
      r"|matches|verified)"
      r"|authenticated|verified by dane|dane match(?:es)?", by_dane),

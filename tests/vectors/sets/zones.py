@@ -48,7 +48,7 @@ ADDR = Lexicon([
      "rrset lookup dns")
 
 TLSA = Lexicon([
-    (r"(?:secure|signed|authenticated|proved)? ?denial(?: of existence)?|none|no(?: tlsa)? records?|absent"
+    (r"(?:secure|signed|authenticated|proved|nsec3?)? ?denial(?: of existence)?|none|no(?: tlsa)? records?|absent"
      r"|nxdomain|nodata|empty", "none"),
     (r"broken(?: record)?,? (?:the )?server does not answer|" + _FAILURE[0], "timeout"),
     (r"broken(?: record)?|" + _FAILURE[1], "error"),
@@ -158,6 +158,8 @@ class Situation:
 def _publish(stage, scene, situation, mx_secure, spec):
     """Zones, servers and records.  (domain, MX, owner names of TLSA records by Host)."""
     domain = scene.domain(zone="crafted" if mx_secure else "plain")
+    if mx_secure in _FAULTS:
+        domain.fault("MX", _FAULTS[mx_secure])
     names = {}
     for host in situation.hosts:
         home = scene.domain(zone=host.zone)
@@ -253,8 +255,9 @@ def check(stage, case):
     expects_dane = not re.search(r"without dane|no dane", plain(expect))
     # Whether the MX record is signed: as the case says, else both; half_dane makes it not matter.
     told = case.get("mx_secure")
-    if told not in (True, False, None):
-        raise NotUnderstood(str(told), "mx_secure")
+    if isinstance(told, str):
+        ((told, _),) = ADDR.read(told)
+        told = {"secure": True, "insecure": False}.get(told, told)
     if any(h.contradictory for h in situation.hosts):
         used = ISLAND
         complaint = _by_the_plan(stage, situation, expect)
