@@ -190,7 +190,8 @@ def _do(life, tags, expects_none):
             life.mail()
             life.primed = True
     elif not life.primed and life.id is None and (not hinders or {"fetch-fails", "policy-invalid"} & set(names)):
-        if not ("empty" in names and expects_none and not hinders):
+        publishes = hinders or {"txt-there", "fetch-works", "fetched", "listed"} & set(names)
+        if publishes or not ("empty" in names and expects_none):
             life.publish()      # the domain has a policy, nobody knows it yet
     for hinder in hinders:
         life.hindered.append(hinder)
@@ -351,7 +352,7 @@ FOLLOWS = Lexicon([
     (r"(?:no|not|without|never)(?: an?| new| any| https| policy| re"
      r"| another)* ?(?:re ?)?fetch\w*(?: again)?(?: of the policy)?"
      r"|no https(?: request)?|nothing(?: is)? fetched|(?:no|not) (?:download|request)\w*", _was_not_fetched),
-    (r"(?:back ?off|(?:retry|retries|retried|next try) not before|not (?:tried|retried|asked)(?: again)?)(?: (?:for|within|in|of)(?: the next)? (?:\d+|five"
+    (r"(?:back ?off|(?:retry|retries|retried|next try) not before|not (?:tried|retried|asked)(?: again)?)(?:(?: (?:for|within|in|of)(?: the next)?)? (?:\d+|five"
      r"|ten|some) (?:second|minute|hour|day)s?)?", _backs_off),
     (r"before (?:the |any )?(?:delivery|mail|use|it is used|delivering|sending)", lambda life, m: None),
     (r"(?:not fresh|stale)", _is_kept),
