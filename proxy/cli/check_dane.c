@@ -35,8 +35,7 @@ void check_dane(const struct settings *s, struct buf *warnings)
     dnssec_trust_start(&trust, s->resolver.trust_anchor[0] != '\0', s->resolver.require_dnssec);
     (void)dnssec_trust_probed(&trust, dnssec_probe_now(s, PROBE_MS, &detail));
     if (trust.state == DNSSEC_TRUST_ON) {
-        (void)printf("# DANE is on: with %s the root's answer is validated\n",
-                     s->resolver.trust_anchor);
+        (void)printf("# DANE is on: with %s answers are validated\n", s->resolver.trust_anchor);
     } else {
         settings_cite(s, "resolver.trust_anchor", warnings);
         (void)buf_addf(warnings, "%s (DNSSEC %s%s%s). %s\n", words(trust.state),

@@ -75,6 +75,9 @@ struct dns_stub {
 typedef void dns_done_fn(void *owner, const struct dns_answer *a);
 
 struct resolver *resolver_new(struct loop *l, const struct resolver_params *p, struct buf *error);
+/* A zone that this file of trust anchors has a key for: the root, else the first; yours.  NULL and one line in
+ * *error where it has none. */
+char *resolver_anchor_zone(const char *path, struct buf *error);
 /* Cancels everything, no `done` is called; the handles still want their dns_cancel(). */
 void resolver_free(struct resolver **r);
 

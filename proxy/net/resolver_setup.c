@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "proxy/base/invariant.h"
+#include "proxy/base/mem.h"
 #include "proxy/net/loop_internal.h"
 #include "proxy/net/resolver_internal.h"
 
@@ -107,43 +108,55 @@ static bool set_servers(struct ub_ctx *ctx, const struct resolver_params *p, str
                              "option", "do-not-query-localhost");
 }
 
-static bool line_has_key(char *line)
+/* The first word of a line with a DS or DNSKEY record, which is the zone's name; NULL: no such line. */
+static const char *key_of(char *line)
 {
     char *save = NULL;
+    const char *zone;
 
     line[strcspn(line, ";")] = '\0';
-    for (char *word = strtok_r(line, " \t\r\n", &save); word != NULL;
-         word = strtok_r(NULL, " \t\r\n", &save))
+    zone = strtok_r(line, " \t\r\n", &save);
+    for (const char *word = zone; word != NULL; word = strtok_r(NULL, " \t\r\n", &save))
         if (strcasecmp(word, "DS") == 0 || strcasecmp(word, "DNSKEY") == 0)
-            return true;
-    return false;
+            return zone;
+    return NULL;
 }
 
 /* libunbound takes a file without any key as "no validation", silently. */
-static bool anchor_is_usable(const char *path, struct buf *error)
+char *resolver_anchor_zone(const char *path, struct buf *error)
 {
     FILE *f = fopen(path, "re");
-    char line[4096];
-    bool found = false;
+    char line[4096], *found = NULL;
 
     if (f == NULL) {
         (void)buf_addf(error, "resolver: cannot read trust anchor %s: %s", path, strerror(errno));
-        return false;
+        return NULL;
     }
-    while (!found && fgets(line, sizeof(line), f) != NULL)
-        found = line_has_key(line);
+    while ((found == NULL || strcmp(found, ".") != 0) && fgets(line, sizeof(line), f) != NULL) {
+        const char *zone = key_of(line);
+
+        if (zone != NULL && (found == NULL || strcmp(zone, ".") == 0)) {
+            free(found);
+            found = mem_strdup(zone);
+        }
+    }
     (void)fclose(f);
-    if (!found)
+    if (found == NULL)
         (void)buf_addf(error, "resolver: trust anchor %s has no DS or DNSKEY record", path);
     return found;
 }
 
 static bool set_anchor(struct ub_ctx *ctx, const char *path, struct buf *error)
 {
+    char *zone;
+
     if (path == NULL || path[0] == '\0')
         return true;
-    return anchor_is_usable(path, error) &&
-           !failed(error, ub_ctx_add_ta_file(ctx, path), "trust anchor", path);
+    zone = resolver_anchor_zone(path, error);
+    if (zone == NULL)
+        return false;
+    free(zone);
+    return !failed(error, ub_ctx_add_ta_file(ctx, path), "trust anchor", path);
 }
 
 /* `a` is `b` or below it; "" and "." are above everything.  Final dots do not count. */

@@ -59,21 +59,26 @@ struct dnssec_probe *dnssec_probe_start(struct loop *l, const struct settings *s
     struct dnssec_probe *p;
     struct resolver_share *resolver;
     struct buf ignored; /* the settings were tried before: worker_check_resolver() */
+    char *zone;
 
     if (set->resolver.trust_anchor[0] == '\0')
         return NULL;
     buf_init(&ignored, 1024);
-    resolver = resolver_share_from(l, set, true, &ignored);
+    zone = resolver_anchor_zone(set->resolver.trust_anchor, &ignored);
+    resolver = zone != NULL ? resolver_share_from(l, set, true, &ignored) : NULL;
     buf_clear(&ignored);
-    if (resolver == NULL)
+    if (resolver == NULL) {
+        free(zone);
         return NULL;
+    }
     p = mem_zalloc(sizeof(*p));
     p->magic = PROBE_MAGIC;
     p->loop = l;
     p->resolver = resolver;
     p->done = done;
     p->owner = owner;
-    p->query = dns_ask(resolver_of(resolver), ".", DNS_A, on_answer, p);
+    p->query = dns_ask(resolver_of(resolver), zone, DNS_A, on_answer, p);
+    free(zone);
     return p;
 }
 

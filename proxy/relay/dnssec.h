@@ -4,7 +4,7 @@
  *      dnssec - does the resolver that we were given let DNSSEC through?
  *
  * DESCRIPTION
- *      The root is asked (type A: a signed denial) at the start, every hour, behind every reload and more often
+ *      The root, or the zone of another trust anchor, is asked (type A: a signed answer or denial) at the start, every hour, behind every reload and more often
  *      in doubt, with a resolver of its own.  What follows from the answers is policy/dnssec_trust; here are
  *      the probe, its times and the records (C-DANE-01).  Main thread.
  */

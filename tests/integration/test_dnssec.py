@@ -31,6 +31,21 @@ def test_c_dane_01_validation_that_works_is_said(tlsmend):
     assert tlsmend.wait_records("dnssec")[0]["state"] == "on"
 
 
+def test_c_dane_01_an_anchor_of_a_zone_instead_of_the_root(scene, lab):
+    """What is below it is validated, what is beside it is not signed."""
+    anchor = lab.new_directory("zone.key")
+    keys = lab.dns.query("signed.example.", "DNSKEY").records
+    anchor.write_text("".join(f"signed.example. IN DNSKEY {key}\n" for key in keys), encoding="ascii")
+    tlsmend = scene.tlsmend(resolver={"trust_anchor": str(anchor)})
+    assert tlsmend.wait_records("dnssec")[0]["state"] == "on"
+    for zone, dane in (("signed", "usable"), ("nsec3", "insecure")):
+        domain = scene.domain(zone=zone)
+        mx = scene.hostile(domain)
+        domain.tlsa(mx.host, 3, 1, 1, mx.chain)
+        assert send(scene, tlsmend, domain).code == 250
+        assert tlsmend.attempt(mx=mx.host)["dane"] == dane
+
+
 def test_c_dane_01_stripped_dnssec_is_said_and_mail_goes_on(scene, lab):
     domain = scene.domain()
     scene.hostile(domain)

@@ -393,6 +393,40 @@ static void trust_anchors_are_checked(void **state)
     }
 }
 
+/* C-DANE-01: which zone shows whether the keys of a file serve. */
+static void the_zone_of_an_anchor(void **state)
+{
+    static const struct {
+        const char *text, *zone;
+    } cases[] = {
+        {". IN DS 1 8 2 AB\n", "."},
+        {"; DS\nsigned.example. 3600 IN DNSKEY 257 3 13 AB==\n", "signed.example."},
+        {"one.example. IN DS 1 8 2 AB\nlab IN DS 1 8 2 AB\n.\tIN\tDS\t1 8 2 AB\n", "."},
+        {"one.example. IN DS 1 8 2 AB\ntwo.example. IN DS 1 8 2 AB", "one.example."},
+        {"; . IN DS 1 8 2 AB\n", NULL},
+    };
+    struct buf error;
+
+    (void)state;
+    buf_init(&error, 500);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char path[] = "/tmp/test_resolver.XXXXXX", *zone;
+        int fd = mkstemp(path);
+
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, cases[i].text, strlen(cases[i].text)), strlen(cases[i].text));
+        (void)close(fd);
+        zone = resolver_anchor_zone(path, &error);
+        (void)unlink(path);
+        if (cases[i].zone == NULL)
+            assert_null(zone);
+        else
+            assert_string_equal(zone, cases[i].zone);
+        free(zone);
+    }
+    buf_clear(&error);
+}
+
 /* A zone that claims to be signed and is not: bogus, with the reason, never absence (C-MX-03). */
 static void bogus_is_told(void **state)
 {
@@ -502,6 +536,7 @@ int main(void)
         T(freed_with_questions_under_way),
         T(freed_inside_done),
         cmocka_unit_test(trust_anchors_are_checked),
+        cmocka_unit_test(the_zone_of_an_anchor),
         T(bogus_is_told),
         T(forwarders),
         T(one_resolver_per_thread),
