@@ -88,6 +88,8 @@ class Outcome:
 class Stage:
     """Daemons by name, started when they are first needed; one nginx and one MX that is always good."""
 
+    _shared = []   # MXs of several cases
+
     def __init__(self, lab, tool, making):
         self.lab, self.tool = lab, tool
         self.making = making   # held while parts of the lab are made
@@ -131,7 +133,9 @@ class Stage:
         with self.making:
             def make():
                 scene = Scene(self.lab)
-                return self.hostile(scene, scene.domain())
+                mx = self.hostile(scene, scene.domain())
+                Stage._shared.append(mx)
+                return mx
             return self.lab.share("good mx", make)
 
     def close(self):
@@ -154,15 +158,16 @@ class Stage:
         with contextlib.suppress(Timeout):   # the outcome shows how many there are
             wait_for("the result record", lambda: sum(
                 r["event"] == "result" for r in Stage.records(daemon, domain)) > results, 5)
-        seen = [(mx, [r for r in list(mx.records)[n:] if Stage._for(r, domain)]) for mx, n in zip(mxs, before)]
+        seen = [(mx, [r for r in list(mx.records)[n:] if Stage._for(r, domain, mx in Stage._shared)])
+                for mx, n in zip(mxs, before)]
         return Outcome(reply, seen, Stage.records(daemon, domain)[old:], domain)
 
     @staticmethod
-    def _for(record, domain):
-        """Connections to a shared MX belong to other cases too: those that brought this domain, or no envelope at
-        a server of this case alone."""
+    def _for(record, domain, shared):
+        """Connections to a shared MX belong to other cases too, and may not have said to which yet: those that
+        brought this domain, or no envelope at a server of this case alone."""
         lines = [line for verb, line, _ in record.commands if verb == "RCPT"]
-        return not lines or any(domain.name.encode() in line for line in lines)
+        return any(domain.name.encode() in line for line in lines) or not (lines or shared)
 
     @staticmethod
     def records(daemon, domain):
