@@ -240,7 +240,7 @@ ABSENT = Lexicon([(r"none|no(?: tlsa)? records?|absent|empty|nxdomain|nodata|no 
 _SENT = Lexicon([(_PARTY, "party")], filler="only chain sent")
 _KINDS = [
     (r"self ?signed", "self-signed"), (r"not yet valid", "not-yet-valid"), (r"expired", "expired"),
-    (r"(?:wrong|other|different|mismatched) (?:host ?)?name|name mismatch|for another (?:host|name)", "name-mismatch"),
+    (r"(?:wrong|other|different|mismatched) (?:host ?)?name|name mismatch|(?:for|of) (?:another|a different|some other) (?:host|name)", "name-mismatch"),
     (r"untrusted root|unknown root|private ca", "untrusted-root"), (r"incomplete chain", "incomplete-chain"),
     (r"ca issued|ca signed", "good")]
 
@@ -251,14 +251,22 @@ def _kind_of(text):
     return next((kind_ for pattern, kind_ in _KINDS if re.search(pattern, text)), None)
 
 
-class Chains:
-    """Leaf, intermediate and root, and a second set "b", for one host."""
+def _without_kind(text):
+    for pattern, _ in _KINDS:
+        text = re.sub(rf"\b(?:{pattern})\b", " ", plain(text))
+    return plain(text)
 
-    def __init__(self, pki, host):
+
+class Chains:
+    """Leaf (of a kind), intermediate and root, and a second set "b", for one host."""
+
+    def __init__(self, pki, host, kind_of_leaf=None):
         self.pki, self.host = pki, host
         root_b = pki.authority("root b", None)
         self.leaf_b = pki.leaf(host, "b", issuer=root_b, send=[root_b.cert])
         self.leaf_a = pki.leaf(host, "a", send=[pki.intermediate.cert, pki.root.cert])
+        if kind_of_leaf is not None:
+            self.leaf_a = pki.chain(kind_of_leaf, host)
         self.parties = {"leaf": self.leaf_a.leaf, "intermediate": pki.intermediate.cert, "root": pki.root.cert,
                         "leaf b": self.leaf_b.leaf, "root b": root_b.cert, "intermediate b": root_b.cert}
 
@@ -273,10 +281,11 @@ class Chains:
 
 def _server_of(case, pki, host):
     """(options for Scene.hostile(), chain or None, parties)."""
-    chains = Chains(pki, host)
     tls = case.get("tls", "TLS on")
-    if _SENT.understands(tls):
-        chain = chains.sent(tls)
+    sent = _without_kind(tls)
+    chains = Chains(pki, host, _kind_of(tls) if sent != plain(tls) and _SENT.understands(sent) else None)
+    if _SENT.understands(sent):
+        chain = chains.sent(sent)
         return {"chain": chain}, chain, chains.parties
     (spec,) = servers.variants(tls)[:1]
     out = servers.options(spec)
