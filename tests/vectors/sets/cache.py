@@ -22,6 +22,7 @@ from .stage import Stage
 ELSEWHERE = "elsewhere.example"
 _LIVES_MAX = 12
 _FORGETS = 10   # seconds
+_BACKOFF = 301
 _MAX_AGE = 7 * 86400
 _FIELDS = {"id", "source", "note", "why", "disputed", "steps", "title", "expect"}
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400,
@@ -178,6 +179,10 @@ def _do(life, tags, expects_none):
         life.primed = True
         new_policy = bool({"new-id", "new-policy"} & set(names)) and "cached" in names and bool(hinders)
         fields, wanted_id = {}, None
+    if "txt-there" in names:
+        life.hindered = [h for h in life.hindered if not h.startswith("txt-")]
+    if "fetch-works" in names and not expects_none and not {"time", "within"} & set(names) and life.hindered:
+        life.turn(_BACKOFF)   # it works from some time on, not at once: the id that failed rests for five minutes
     if "txt-works" in names or "fetch-works" in names:
         life.hindered = []
         life.sts.answer("plain")

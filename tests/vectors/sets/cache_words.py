@@ -8,7 +8,7 @@ POLICY = (r"(?:the |a |an )?(?:cached |old |new |valid |live |existing |same |st
 _NOT = r"(?:does not|doesn't|do not|no longer|not|did not)"
 _TIME = (r"(?:after |wait(?:ing)? |past )?(?:another |about |more than |at least )?(?P<n>\d+|a|an|one|two|three"
          r"|four|five|six|ten|half)"
-         r"(?: an?)? (?P<unit>second|minute|hour|day|week|month|year)s?(?: (?:later|pass|passes|passed|old|go by"
+         r"(?: an?)? (?P<unit>second|minute|hour|day|week|month|year)s?(?: (?:later|on|pass|passes|passed|old|go by"
          r"|have passed|has passed))*")
 _FAILS = (r"(?:fails?|failed|failing|failure|error|errors|unavailable|unreachable|blocked|down|times? ?out"
           r"|timed out|timeout|impossible"
@@ -16,6 +16,7 @@ _FAILS = (r"(?:fails?|failed|failing|failure|error|errors|unavailable|unreachabl
 _IS = r"(?: (?:is|are|was|has|have|now|then|becomes?|has been|still|been))*"
 
 HAPPENS = Lexicon([
+    (r"(?:txt )?record and policy(?: are| is)?(?: now)? (?:published|there|found|present)|record (?:found|appears)", "txt-there"),
     (r"(?:txt|dns)(?: record)?(?: is| still)? (?:found|present|there|exists|published)", "txt-there"),
     (r"never (?:seen|contacted|asked|looked up)(?: before)?", "empty"),
     (r"without(?: an?| any)? (?:txt|dns)(?: record)?", "txt-gone"),
@@ -29,7 +30,7 @@ HAPPENS = Lexicon([
     (r"(?:is |now )?(?:published|deployed|put up|announced|served)", "new-policy"),
     (r"nothing(?: is| was)?(?: yet)? (?:cached|stored|held)|no(?: cached)? policy(?: is)?(?: yet)?(?: cached"
      r"| known)?|(?:the )?empty cache|cache(?: is)? empty"
-     r"|(?:policy )?not(?: yet)? cached|unknown domain|no cache entry|nothing(?: is)? (?:known"
+     r"|(?:policy |(?:of )?(?:a |the )?domain (?:that is )?)?not(?: yet)? (?:cached|in (?:the )?cache)|unknown domain|no cache entry|nothing(?: is)? (?:known"
      r"|in (?:the )?cache)|fresh cache|(?:at )?(?:the )?(?:first|very first) (?:time|contact)", "empty"),
     (rf"(?:https?|policy|refetch|re fetch|fetch|web|http)?(?: ?(?:fetch(?:ing)?|request|refetch|host|server"
      rf"|refresh))+(?: of)?"
@@ -56,7 +57,7 @@ HAPPENS = Lexicon([
      r"|no longer (?:there|found|published|present)|not (?:there|found|published|present)|vanish(?:es|ed)?"
      r"|nxdomain)"
      r"|(?:remove|delete|withdraw)s? (?:the )?(?:txt|dns)(?: record)?|no(?: longer)?(?: an?)? (?:txt"
-     r"|dns)(?: record)?|txt nxdomain",
+     r"|dns|record)(?: record)?|txt nxdomain",
      "txt-gone"),
     (rf"(?:txt|dns)(?: record)?{_IS} (?:syntactically )?(?:invalid|malformed|bogus|unparsable)|(?:two|several"
      rf"|multiple) (?:txt )?records", "txt-broken"),
@@ -66,7 +67,7 @@ HAPPENS = Lexicon([
      r"|same)(?: as (?:the )?(?:cached|before)(?: one)?)?"
      r"|txt(?: record)?(?: is)? (?:unchanged|the same)|id matches(?: the cached(?: one)?)?|equal id|(?:with "
      r"|has )?(?:the )?id of the (?:cached|stored) policy", "same-id"),
-    (r"(?:(?:a |the )?new )?(?:policy )?id (?:is |= ?|: ?)?(?P<id>(?=[a-z]*\d)[a-z0-9]+)", "id"),
+    (r"(?:(?:a |the )?new )?(?:policy )?id (?:is |= ?|: ?)?(?P<id>(?=[a-z]*\d)[a-z0-9]+|[a-z]\b)", "id"),
     (r"(?:with |has |have |shows? |says )?(?:a |the |an |its )?(?:new|changed|different|other|fresh|updated|next"
      r"|second|newer)"
      r"(?: policy| txt| record)* id|(?:policy |txt |the |record )*id(?: has)? (?:changed|changes|change|differs"
@@ -104,7 +105,7 @@ HAPPENS = Lexicon([
      r"|ten) (?P<unit>second|minute|hour|day|week|month)s?"
      r"(?: (?:later|have passed|has passed|pass))*", "within"),
     (_TIME, "time"),
-    (r"(?:daemon|tlsmend|sender|server|process)?(?: is)? ?(?:killed|crash(?:es|ed)?)(?: 9)?|kill 9", "crash"),
+    (r"(?:daemon|tlsmend|sender|server|process)?(?: is)? ?(?:killed|crash(?:es|ed)?)(?: +9)?|kill +9", "crash"),
     (r"(?:daemon|tlsmend|sender|server|process)?(?: is)? ?restart(?:s|ed)?", "restart"),
     (rf"(?:{POLICY} )?(?:mode )?(?:is |becomes |changes to |changed to |of |: )?(?:mode )?(?P<mode>enforce"
      rf"|testing|none)(?: mode| policy)?",
@@ -126,7 +127,7 @@ HAPPENS = Lexicon([
      r"|sending|attempt|used)s?(?: again)?",
      "mail"),
 ], filler=("domain policy txt record dns mta sts example.com policy_domain case example sender both further more "
-           "host time cache during attacker owner b c says shows still then later"))
+           "host time cache during attacker owner b c says shows still then later clock"))
 
 # Of a policy that stays what it was, and how long.
 KEPT = (r"(?:use |keep |apply |uses |keeps |applies )?(?:the )?(?:cached|old|existing|previous|same|stored"
