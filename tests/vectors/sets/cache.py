@@ -359,6 +359,7 @@ FOLLOWS = Lexicon([
      r"|no https(?: request)?|nothing(?: is)? fetched|(?:no|not) (?:download|request)\w*", _was_not_fetched),
     (r"(?:back ?off|(?:retry|retries|retried|next try) not before|not (?:tried|retried|asked)(?: again)?)(?:(?: (?:for|within|in|of)(?: the next)?)? (?:\d+|five"
      r"|ten|some) (?:second|minute|hour|day)s?)?", _backs_off),
+    (r"failure(?: is)? (?:remembered|stored|recorded|logged)", lambda life, m: None),   # the next step shows it
     (r"before (?:the |any )?(?:delivery|mail|use|it is used|delivering|sending)", lambda life, m: None),
     (r"(?:not fresh|stale)", _is_kept),
     (r"(?:a |the )?(?:new|updated|second|fresh|changed|fetched)(?: \w+)? policy(?:(?: (?:is|now|in force"

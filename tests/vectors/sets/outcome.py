@@ -177,7 +177,7 @@ PHRASES = [
 
 LEXICON = Lexicon(PHRASES, filler="""
 mail message mx host hosts policy enforce testing mode client sender hears
-mta sts certificate tls starttls case required requirement valid try
+mta sts certificate tls starttls case required requirement valid try when none is left
 """)
 
 

@@ -22,7 +22,7 @@ WORDS = Lexicon([
     (rf"{_TLS}{_IS} (?:off|stripped|missing|absent|removed|disabled|unavailable)|plain ?text(?: only)?"
      rf"|cleartext(?: only)?",
      {"starttls": False}),
-    (rf"{_TLS}(?: command)?{_IS} (?:refused|rejected|fails|failed|answered)(?: \w+)?(?: [45]\d\d)?|(?:454"
+    (rf"{_TLS}(?: command)?{_IS} (?:refused|rejected|fails|failed|answered)(?: \w+)?(?: \(?[45]\d\d\)?)?|(?:454"
      rf"|5\d\d)(?: to)? {_TLS}",
      {"replies": {"starttls": "454 4.7.0 not now"}}),
     # handshakes
