@@ -20,6 +20,7 @@ MX's address has to be (C-MX-06), and they belong to nobody.
 
 import contextlib
 import ctypes
+import errno
 import itertools
 import os
 import re
@@ -163,10 +164,27 @@ class Network:
         ns.ip("link", "set", "wire", "up")
 
     def new_host(self):
-        """The next address pair (IPv4, IPv6).  IPv4 comes around again after 239 hosts."""
+        """The next address pair (IPv4, IPv6).  IPv4 comes around again after 239 hosts, but for those that a
+        server of several tests still listens on."""
         with self._next_lock:
-            n = next(self._next)
-        return f"203.0.113.{(n - 1) % 239 + 1}", f"2001:db8:1::{n + 0x1000:x}"
+            for _ in range(239):
+                n = next(self._next)
+                ip4 = f"203.0.113.{(n - 1) % 239 + 1}"
+                if not self._serves(ip4):
+                    break
+        return ip4, f"2001:db8:1::{n + 0x1000:x}"
+
+    def _serves(self, ip4):
+        """Somebody listens on port 25 there."""
+        with self.internet.entered():
+            probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        with probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)   # TIME_WAIT is nobody
+            try:
+                probe.bind((ip4, 25))
+            except OSError as e:
+                return e.errno == errno.EADDRINUSE
+        return False
 
     def close(self):
         for ns in (self.client, self.internet):
