@@ -155,7 +155,7 @@ static void put_row(json_t *o, const struct demand *d)
     json_t *names = there(json_array());
     char when[INSTANT_TEXT_MAX];
 
-    for (size_t i = 0; i < d->name_count; i++)
+    for (size_t i = 0; i < d->name_count && ((d->needs | d->would.needs) & NEED_NAME); i++)
         append(names, string_of(d->names[i]));
     report_json_put(o, "names", names);
     report_json_str(o, "policy_id", d->policy_id);

@@ -245,11 +245,9 @@ static void put_dane(struct record *r, const struct destination_host *h, const s
         put_nonempty(r, "dane_match", a->tls->dane.detail);
 }
 
-static void put_observed(struct record *r, const struct attempt *a)
+/* would: what enforcing would have given; OK: nothing. */
+static void put_observed(struct record *r, const struct demand *d, enum reason would)
 {
-    const struct demand *d = &a->host->demand;
-    enum reason would = attempt_would_defer(a);
-
     if (d->observed == OBSERVED_NOWHERE)
         return;
     record_cstr(r, "observe", observe_place_name(d->observed));
@@ -344,7 +342,7 @@ void attempt_log(struct log *log, const struct attempt *a)
     put_sts(r, a->dest, a->host, a);
     put_dane(r, a->host, a);
     put_negotiation(r, a);
-    put_observed(r, a);
+    put_observed(r, &a->host->demand, attempt_would_defer(a));
     put_end(r, a);
     log_record(log, r);
 }
@@ -364,6 +362,7 @@ void skip_log(struct log *log, const struct envelope *e, const char *leg_id,
     put_demand(r, &h->demand);
     put_sts(r, d, h, NULL);
     put_dane(r, h, NULL);
+    put_observed(r, &h->demand, REASON_OK); /* skipped in spite of it: enforced it is */
     record_cstr(r, "reason", reason_info(h->demand.skip)->token);
     record_cstr(r, "detail", h->why_skipped);
     record_cstr(r, "hint", reason_info(h->demand.skip)->hint);

@@ -32,6 +32,8 @@ void upstream_tell_failed(struct upstream *u, enum stage stage, enum reason reas
 
     u->dead = true;
     stream_deadline(u->stream, -1);
+    if (stage == STAGE_HANDSHAKE && u->attempt.t_tls < 0)
+        u->attempt.t_tls = upstream_since(u, u->phase_since); /* what a stall has cost */
     u->attempt.stage = stage;
     u->attempt.reason = reason;
     u->attempt.outcome = "failed";

@@ -232,6 +232,7 @@ def test_true_leaves_mta_sts_and_dane_in_force(scene, name, level):
     assert not mx.saw("MAIL")
     record = (tlsmend.records("attempt") + tlsmend.records("skip"))[-1]
     assert (record["reason"], record["demand_source"]) == (reason, source)
+    assert record["observe"] == "global" and record["would_demand"]   # a skipped host, too, says that the mail was observed
     if mx.records:
         assert_no_clear_envelope(capture, domain.address(), SENDER, addresses=mx.addresses)
 
