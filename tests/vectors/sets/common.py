@@ -9,7 +9,9 @@ import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-BUILD = Path(os.environ.get("TLSMEND_BUILD") or ROOT / "build/release")
+BUILD = Path(os.environ.get("TLSMEND_BUILD") or ROOT / "build/release").resolve()
+# The lab's daemon is of the same build, unless $TLSMEND_BIN says another.
+os.environ["TLSMEND_BIN"] = os.environ.get("TLSMEND_BIN") or str(BUILD / "tlsmend")
 
 
 def cases(path):

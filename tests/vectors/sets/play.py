@@ -14,7 +14,7 @@ from lab.process import Timeout, wait_for
 from lab.scene import Lab, Scene
 from lab.tlsmend import Tlsmend
 
-from . import chains
+from . import chains, fit
 from .common import BUILD, LineTool
 from .stage import Stage
 
@@ -91,6 +91,7 @@ class Player:
         self._lock = threading.RLock()   # the parts of the lab are made one at a time
         self._last_words = ""
         try:
+            fit.need_daemon(self.lab)
             for n, level in enumerate(levels):
                 self.tlsmend[level] = Tlsmend(
                     self.lab, self.lab.new_directory(level),

@@ -15,7 +15,7 @@ from lab.tlsmend import Tlsmend
 
 SENDER = "sender@client.lab.example"
 # What is meant to fail fails soon; nothing else in the lab takes long.
-_QUICK = {"mta_sts": {"timeout": "3s"}, "resolver": {"timeout": "3s"}}
+QUICK = {"mta_sts": {"timeout": "3s"}, "resolver": {"timeout": "3s"}}
 
 
 class Outcome:
@@ -101,7 +101,7 @@ class Stage:
         with self.making:
             listener = {"name": name, "protocol": "smtp", "address": "127.0.0.1", "port": next(self._ports)}
             return Tlsmend(self.lab, self.lab.new_directory(name),
-                           {**_QUICK, "listeners": [listener], **settings}, clock=clock)
+                           {**QUICK, "listeners": [listener], **settings}, clock=clock)
 
     def daemon(self, name, **settings):
         """The daemon of that name; the settings are those of its first use."""
