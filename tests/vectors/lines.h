@@ -107,26 +107,92 @@ static inline bool decode_list(const json_t *list, decode_fn *decode, struct blo
     return true;
 }
 
-/* ISO 8601, UTC, also as other programs write it ("2026-01-31 12:00:00+00:00"), or seconds since 1970. */
+static inline bool two_digits(const char **at, int *out)
+{
+    const char *p = *at;
+
+    if (p[0] < '0' || p[0] > '9' || p[1] < '0' || p[1] > '9')
+        return false;
+    *out = (p[0] - '0') * 10 + (p[1] - '0');
+    *at += 2;
+    return true;
+}
+
+/* ".5", ".123456": what is below a millisecond is cut off.  Without a fraction 0. */
+static inline bool read_fraction(const char **at, int *ms)
+{
+    int worth = 100;
+
+    *ms = 0;
+    if (**at != '.' && **at != ',')
+        return true;
+    if (*++*at < '0' || **at > '9')
+        return false;
+    for (; **at >= '0' && **at <= '9'; ++*at, worth /= 10)
+        *ms += (**at - '0') * worth;
+    return true;
+}
+
+/* How far ahead of UTC: "Z" and nothing are 0, "+05:30", "-0800", "+01". */
+static inline bool read_offset(const char *at, int *minutes)
+{
+    int sign = *at == '-' ? -1 : 1, hours = 0, rest = 0;
+
+    *minutes = 0;
+    if (strcmp(at, "") == 0 || strcmp(at, "Z") == 0 || strcmp(at, "z") == 0)
+        return true;
+    if (*at != '+' && *at != '-')
+        return false;
+    at++;
+    if (!two_digits(&at, &hours))
+        return false;
+    if (*at != '\0') {
+        at += *at == ':';
+        if (!two_digits(&at, &rest))
+            return false;
+    }
+    *minutes = sign * (hours * 60 + rest);
+    return *at == '\0' && hours <= 23 && rest <= 59;
+}
+
+/* "2026-01-31T12:00:00Z" and what other programs make of it: a blank for the T, no seconds, fractions of
+ * seconds, any offset; without one it is UTC. */
+static inline bool read_iso_time(const char *text, wall_ms *out)
+{
+    char plain[] = "0000-00-00T00:00:00Z";
+    const char *at = text + 10;
+    int hour, minute, second = 0, ms, ahead;
+
+    if (strlen(text) < 10)
+        return false;
+    memcpy(plain, text, 10);
+    if (*at == '\0')
+        return instant_parse(slice_str(plain), out);
+    if (*at != 'T' && *at != 't' && *at != ' ')
+        return false;
+    at++;
+    if (!two_digits(&at, &hour) || *at++ != ':' || !two_digits(&at, &minute))
+        return false;
+    if (*at == ':' && (at++, !two_digits(&at, &second)))
+        return false;
+    if (!read_fraction(&at, &ms) || !read_offset(at, &ahead))
+        return false;
+    (void)snprintf(plain + 10, sizeof(plain) - 10, "T%02d:%02d:%02dZ", hour, minute, second);
+    if (!instant_parse(slice_str(plain), out))
+        return false;
+    *out += ms - (wall_ms)ahead * 60 * 1000;
+    return true;
+}
+
+/* ISO 8601 as above, or seconds since 1970. */
 static inline bool read_time(const json_t *t, wall_ms *out)
 {
-    char text[64];
-    size_t n = json_string_length(t);
-
     if (json_is_number(t)) {
         *out = (wall_ms)(json_number_value(t) * 1000);
         return true;
     }
-    if (!json_is_string(t) || n + 2 > sizeof(text))
-        return false;
-    (void)snprintf(text, sizeof(text), "%s", json_string_value(t));
-    if (n > 10 && text[10] == ' ')
-        text[10] = 'T';
-    if (n > 16 && strcmp(text + n - 6, "+00:00") == 0)
-        n -= 6;
-    if (n > 10 && text[n - 1] != 'Z')
-        (void)snprintf(text + n, sizeof(text) - n, "Z");
-    return instant_parse(slice_str(text), out);
+    return json_is_string(t) && strlen(json_string_value(t)) == json_string_length(t) &&
+           read_iso_time(json_string_value(t), out);
 }
 
 static inline json_t *failed(const char *why)
