@@ -5,6 +5,7 @@
 #include "proxy/base/buf.h"
 #include "proxy/base/invariant.h"
 #include "proxy/policy/demand_internal.h"
+#include "proxy/policy/set_text_internal.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -76,27 +77,6 @@ size_t demand_row(enum tls_level base, bool by_hand, const struct demand_facts *
 
 /* ---- as text, for docs/policy.md ---- */
 
-static void add_names(struct buf *out, unsigned set, int count, const char *(*name)(int))
-{
-    const char *between = "";
-
-    if (set == (1u << count) - 1) {
-        (void)buf_add(out, SLICE("any | "));
-        return;
-    }
-    for (int i = 0; i < count; i++)
-        if (set >> i & 1u) {
-            (void)buf_addf(out, "%s%s", between, name(i));
-            between = ", ";
-        }
-    (void)buf_add(out, SLICE(" | "));
-}
-
-static const char *level_text(int i)
-{
-    return tls_level_name((enum tls_level)i);
-}
-
 static const char *dane_text(int i)
 {
     return dane_state_name((enum dane_state)i);
@@ -116,14 +96,14 @@ static void add_answer(struct buf *out, const struct demand_rule *r)
         (void)buf_addf(out, "skip the host: `%s` | ", reason_info(r->skip)->token);
         return;
     }
-    (void)buf_addf(out, "%s%s", r->level == KEEP_LEVEL ? "as configured" : level_text(r->level),
+    (void)buf_addf(out, "%s%s", r->level == KEEP_LEVEL ? "as configured" : set_text_level(r->level),
                    joins[r->take]);
     if (r->take == KEEP_BASE)
         return;
     if (r->needs == 0)
         (void)buf_add(out, SLICE("nothing | "));
     else
-        add_names(out, r->needs, NEED_COUNT, need_text);
+        set_text(out, r->needs, NEED_COUNT, need_text);
 }
 
 const char *demand_row_text(size_t index, char *out, size_t size)
@@ -138,9 +118,9 @@ const char *demand_row_text(size_t index, char *out, size_t size)
     r = &rules[index];
     buf_init(&text, size - 1);
     (void)buf_add(&text, SLICE("| "));
-    add_names(&text, r->bases, LEVEL_COUNT, level_text);
+    set_text(&text, r->bases, LEVEL_COUNT, set_text_level);
     (void)buf_addf(&text, "%s | ", r->hold == HOLDS ? "yes" : "any");
-    add_names(&text, r->dane, DANE_STATE_COUNT, dane_text);
+    set_text(&text, r->dane, DANE_STATE_COUNT, dane_text);
     (void)buf_addf(&text, "%s | ", sts_texts[r->sts]);
     add_answer(&text, r);
     (void)buf_addf(&text, "%s | %s |",

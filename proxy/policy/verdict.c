@@ -7,6 +7,7 @@
 
 #include "proxy/base/buf.h"
 #include "proxy/base/invariant.h"
+#include "proxy/policy/set_text_internal.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -152,27 +153,6 @@ static const char *outcome_text(int i)
     return outcome_name((enum outcome)i);
 }
 
-static const char *level_text(int i)
-{
-    return tls_level_name((enum tls_level)i);
-}
-
-static void add_set(struct buf *out, unsigned set, int count, const char *(*name)(int))
-{
-    const char *between = "";
-
-    if (set == (1u << count) - 1) {
-        (void)buf_add(out, SLICE("any | "));
-        return;
-    }
-    for (int i = 0; i < count; i++)
-        if (set >> i & 1u) {
-            (void)buf_addf(out, "%s%s", between, name(i));
-            between = ", ";
-        }
-    (void)buf_add(out, SLICE(" | "));
-}
-
 const char *verdict_row_text(size_t index, char *out, size_t size)
 {
     const struct verdict_rule *r;
@@ -183,9 +163,9 @@ const char *verdict_row_text(size_t index, char *out, size_t size)
     r = &rules[index];
     buf_init(&text, size - 1);
     (void)buf_add(&text, SLICE("| "));
-    add_set(&text, r->stages, STAGE_COUNT, stage_text);
-    add_set(&text, r->outcomes, OUTCOME_COUNT, outcome_text);
-    add_set(&text, r->levels, LEVEL_COUNT, level_text);
+    set_text(&text, r->stages, STAGE_COUNT, stage_text);
+    set_text(&text, r->outcomes, OUTCOME_COUNT, outcome_text);
+    set_text(&text, r->levels, LEVEL_COUNT, set_text_level);
     (void)buf_addf(&text, "%s | %s | %s |", r->accepted == NONE_YET ? "none yet" : "any",
                    verdict_step_name(r->step), r->why);
     memcpy(out, buf_cstr(&text), text.n + 1);

@@ -17,6 +17,7 @@
 
 #include "proxy/base/invariant.h"
 #include "proxy/base/mem.h"
+#include "proxy/store/clock_internal.h"
 #include "proxy/store/log_internal.h"
 
 #define LOG_MAGIC 0x6c6f6721u
@@ -45,19 +46,6 @@ struct log {
     int wake;
     atomic_ullong dropped;
 };
-
-static int64_t clock_ms(clockid_t which)
-{
-    struct timespec t;
-
-    INVARIANT(clock_gettime(which, &t) == 0);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static mono_ms now_ms(void)
-{
-    return clock_ms(CLOCK_MONOTONIC);
-}
 
 static void set_free(struct set *set)
 {

@@ -11,6 +11,7 @@
 
 #include "proxy/base/invariant.h"
 #include "proxy/base/mem.h"
+#include "proxy/store/clock_internal.h"
 #include "proxy/store/db_internal.h"
 #include "proxy/store/store_internal.h"
 
@@ -51,19 +52,6 @@ struct store {
     pthread_t thread;
     bool started;
 };
-
-static int64_t clock_ms(clockid_t which)
-{
-    struct timespec t;
-
-    INVARIANT(clock_gettime(which, &t) == 0);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static mono_ms now_ms(void)
-{
-    return clock_ms(CLOCK_MONOTONIC);
-}
 
 static void wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, mono_ms until)
 {

@@ -488,21 +488,6 @@ static void cancel_inside_done(void **state)
     fetch_end(&f);
 }
 
-static int setup_group(void **state)
-{
-    (void)state;
-    (void)signal(SIGPIPE, SIG_IGN);
-    peer_make_certificates();
-    return 0;
-}
-
-static int teardown_group(void **state)
-{
-    (void)state;
-    peer_free_certificates();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -525,5 +510,5 @@ int main(void)
         cmocka_unit_test(cancel_inside_done),
     };
 
-    return cmocka_run_group_tests(tests, setup_group, teardown_group);
+    return cmocka_run_group_tests(tests, peer_setup, peer_teardown);
 }

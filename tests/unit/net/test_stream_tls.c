@@ -475,21 +475,6 @@ static void the_end_at_every_phase(void **state)
         }
 }
 
-static int setup_group(void **state)
-{
-    (void)state;
-    (void)signal(SIGPIPE, SIG_IGN);
-    peer_make_certificates();
-    return 0;
-}
-
-static int teardown_group(void **state)
-{
-    (void)state;
-    peer_free_certificates();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -508,5 +493,5 @@ int main(void)
         cmocka_unit_test(the_end_at_every_phase),
     };
 
-    return cmocka_run_group_tests(tests, setup_group, teardown_group);
+    return cmocka_run_group_tests(tests, peer_setup, peer_teardown);
 }

@@ -451,21 +451,6 @@ static void a_staple_reaches_the_judge(void **state)
     shake_end(&s);
 }
 
-static int setup_group(void **state)
-{
-    (void)state;
-    (void)signal(SIGPIPE, SIG_IGN); /* the peer's SSL writes with write() */
-    peer_make_certificates();
-    return 0;
-}
-
-static int teardown_group(void **state)
-{
-    (void)state;
-    peer_free_certificates();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,5 +467,5 @@ int main(void)
         cmocka_unit_test(a_staple_reaches_the_judge),
     };
 
-    return cmocka_run_group_tests(tests, setup_group, teardown_group);
+    return cmocka_run_group_tests(tests, peer_setup, peer_teardown);
 }

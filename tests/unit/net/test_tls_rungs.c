@@ -281,21 +281,6 @@ static void judged_on_every_rung(void **state)
     }
 }
 
-static int setup_group(void **state)
-{
-    (void)state;
-    (void)signal(SIGPIPE, SIG_IGN);
-    peer_make_certificates();
-    return 0;
-}
-
-static int teardown_group(void **state)
-{
-    (void)state;
-    peer_free_certificates();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,5 +289,5 @@ int main(void)
         cmocka_unit_test(every_kind_of_key), cmocka_unit_test(judged_on_every_rung),
     };
 
-    return cmocka_run_group_tests(tests, setup_group, teardown_group);
+    return cmocka_run_group_tests(tests, peer_setup, peer_teardown);
 }
