@@ -3,20 +3,9 @@
  * Wrong rows of destinations: each must be refused with exactly these lines (file:line, key, value,
  * mend).
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include "tests/unit/config/wrong_case.h"
 
-#include <cmocka.h>
-
-#include "config/settings.h"
-
-static const struct {
-    const char *name, *text, *errors;
-} cases[] = {
+static const struct wrong_case cases[] = {
     {"destination without match", "destinations = ( { level = \"may\"; } );",
      "t.conf:1: destinations[0] = { ... }: match is missing: add match, text in quotes\n"},
     {"match of an address", "destinations = ( { match = \"postmaster@a.example\"; } );",
@@ -197,42 +186,16 @@ static const struct {
 
 #define COUNT (sizeof(cases) / sizeof(cases[0]))
 
-static struct settings *parse(const char *text, size_t n, struct buf *errors)
-{
-    buf_init(errors, (size_t)1 << 20);
-    return settings_parse(text, n, "t.conf", false, errors);
-}
-
 static void test_errors(void **state)
 {
-    struct buf errors;
-
     (void)state;
-    for (size_t i = 0; i < COUNT; i++) {
-        struct settings *s = parse(cases[i].text, strlen(cases[i].text), &errors);
-
-        if (s != NULL || strcmp(buf_cstr(&errors), cases[i].errors) != 0)
-            fail_msg("%s:\n%s\nwanted:\n%s", cases[i].name, buf_cstr(&errors), cases[i].errors);
-        buf_clear(&errors);
-    }
+    wrong_lines(cases, COUNT);
 }
 
-/* Whatever is cut off, the answer is either settings or an error, never both and never neither. */
 static void test_every_cut(void **state)
 {
-    struct buf errors;
-
     (void)state;
-    for (size_t i = 0; i < COUNT; i++) {
-        for (size_t cut = 0; cut <= strlen(cases[i].text); cut++) {
-            struct settings *s = parse(cases[i].text, cut, &errors);
-
-            if ((s == NULL) != (errors.n > 0))
-                fail_msg("%s, cut at %zu: %s", cases[i].name, cut, buf_cstr(&errors));
-            settings_drop(&s);
-            buf_clear(&errors);
-        }
-    }
+    wrong_at_every_cut(cases, COUNT);
 }
 
 int main(void)

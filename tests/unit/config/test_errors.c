@@ -3,20 +3,9 @@
  * Wrong configurations: each must be refused with exactly these lines (file:line, key, value,
  * mend).
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include "tests/unit/config/wrong_case.h"
 
-#include <cmocka.h>
-
-#include "config/settings.h"
-
-static const struct {
-    const char *name, *text, *errors;
-} cases[] = {
+static const struct wrong_case cases[] = {
     {"unknown key", "usr = \"x\";",
      "t.conf:1: usr = \"x\": unknown key; the nearest known one here is \"user\"\n"},
     {"unknown key in a group", "tls: {\n  levle = \"may\";\n};",
@@ -289,42 +278,16 @@ static const struct {
 
 #define COUNT (sizeof(cases) / sizeof(cases[0]))
 
-static struct settings *parse(const char *text, size_t n, struct buf *errors)
-{
-    buf_init(errors, (size_t)1 << 20);
-    return settings_parse(text, n, "t.conf", false, errors);
-}
-
 static void test_errors(void **state)
 {
-    struct buf errors;
-
     (void)state;
-    for (size_t i = 0; i < COUNT; i++) {
-        struct settings *s = parse(cases[i].text, strlen(cases[i].text), &errors);
-
-        if (s != NULL || strcmp(buf_cstr(&errors), cases[i].errors) != 0)
-            fail_msg("%s:\n%s\nwanted:\n%s", cases[i].name, buf_cstr(&errors), cases[i].errors);
-        buf_clear(&errors);
-    }
+    wrong_lines(cases, COUNT);
 }
 
-/* Whatever is cut off, the answer is either settings or an error, never both and never neither. */
 static void test_every_cut(void **state)
 {
-    struct buf errors;
-
     (void)state;
-    for (size_t i = 0; i < COUNT; i++) {
-        for (size_t cut = 0; cut <= strlen(cases[i].text); cut++) {
-            struct settings *s = parse(cases[i].text, cut, &errors);
-
-            if ((s == NULL) != (errors.n > 0))
-                fail_msg("%s, cut at %zu: %s", cases[i].name, cut, buf_cstr(&errors));
-            settings_drop(&s);
-            buf_clear(&errors);
-        }
-    }
+    wrong_at_every_cut(cases, COUNT);
 }
 
 static void test_nul_byte(void **state)
@@ -333,7 +296,7 @@ static void test_nul_byte(void **state)
     struct buf errors;
 
     (void)state;
-    assert_null(parse(text, sizeof(text) - 1, &errors));
+    assert_null(wrong_parse(text, sizeof(text) - 1, &errors));
     assert_string_equal(buf_cstr(&errors), "t.conf:2: a NUL byte: write the file as plain text\n");
     buf_clear(&errors);
 }
@@ -348,7 +311,7 @@ static void test_many_errors(void **state)
     buf_init(&text, 65536);
     for (int i = 0; i < 80; i++)
         buf_addf(&text, "bad%d = 1;\n", i);
-    assert_null(parse(text.p, text.n, &errors));
+    assert_null(wrong_parse(text.p, text.n, &errors));
     for (const char *p = buf_cstr(&errors); (p = strchr(p, '\n')) != NULL; p++)
         lines++;
     assert_int_equal(lines, 51);
@@ -369,7 +332,7 @@ static void test_huge_values(void **state)
     for (int i = 0; i < 1000000; i++)
         buf_addc(&text, 'x');
     buf_add(&text, SLICE("\"; };"));
-    assert_null(parse(text.p, text.n, &errors));
+    assert_null(wrong_parse(text.p, text.n, &errors));
     assert_in_range(errors.n, 100, 1000);
     buf_clear(&errors);
 
@@ -377,7 +340,7 @@ static void test_huge_values(void **state)
     buf_add(&text, SLICE("destinations = "));
     for (int i = 0; i < 100000; i++)
         buf_addc(&text, '(');
-    assert_null(parse(text.p, text.n, &errors));
+    assert_null(wrong_parse(text.p, text.n, &errors));
     assert_in_range(errors.n, 1, 1000);
     buf_clear(&errors);
     buf_clear(&text);
