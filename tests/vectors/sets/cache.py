@@ -11,6 +11,7 @@ import datetime
 import itertools
 import json
 import re
+import sqlite3
 
 from lab.process import Timeout, wait_for
 
@@ -24,10 +25,13 @@ _LIVES_MAX = 12
 _FORGETS = 10   # seconds
 _BACKOFF = 301
 _MAX_AGE = 7 * 86400
+_TROUBLES = ("sts-discovery-failed", "sts-fetch-failed", "sts-policy-invalid", "sts-webpki-invalid")
+_MADE = {"cached", "new-policy", "new-id", "txt-there", "txt-works", "fetch-works", "fetched", "listed"}
 _FIELDS = {"id", "source", "note", "why", "disputed", "steps", "title", "expect"}
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400,
           "year": 365 * 86400}
-_NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10, "half": 0.5}
+_NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6,
+            "seven": 7, "eight": 8, "ten": 10, "twelve": 12, "half": 0.5, "next": 1}
 
 
 class Life:
@@ -50,13 +54,23 @@ class Life:
         self.clock = 0.0
         self.hindered = []        # what goes wrong at the domain: of "txt-fails", ...
         self.refreshed = False    # in this step, before its mail
+        self.refreshes = 0        # without mail, before this step
         self.absent = False       # the resolver was told that there is no record
+        self.alone = False        # nothing but the cache can answer: the record cannot be had
         self.quiet = False        # no mail in this step: the store is looked at
 
     def now(self):
         return self.daemon.clock.now()
 
     # -- doing --------------------------------------------------------------------------------
+
+    def forget(self):
+        """The entry taken out of the cache, with the daemon stopped."""
+        self.daemon.stop()
+        with contextlib.closing(sqlite3.connect(self.daemon.store_path)) as store, store:
+            store.execute("DELETE FROM policies WHERE domain = ?", (self.domain.name,))
+        self.daemon.start()
+        self.primed = False
 
     def publish(self, new_id=None, **fields):
         self.policy.update(fields)
@@ -124,6 +138,17 @@ class Life:
             wait_for("the policy to be dropped", gone, 4)
         return None
 
+    def refreshes_so_far(self):
+        return len(self.daemon.records("sts", policy_domain=self.domain.name, occasion="refresh"))
+
+    def wait_for_refresh(self):
+        """The refresher works without mail; in the lab a connection wakes the loop that sees the turned clock."""
+        def done():
+            with self.scene.client(self.daemon) as client:
+                client.cmd("QUIT")
+            return self.refreshes_so_far() > self.refreshes
+        wait_for("a refresh without mail", done, 15)
+
     def _stored(self):
         rows = self.daemon.sql("SELECT id, body FROM policies WHERE domain = ?", self.domain.name)
         return (rows[0][0], re.search(rb"mode: *(\w+)", rows[0][1])[1].decode()) if rows else None
@@ -149,10 +174,14 @@ def _seconds_of(text):
 # -- what happens -------------------------------------------------------------------------------------
 
 
-def _do(life, tags, expects_none):
-    """expects_none: no policy is to follow.  An empty cache does not say whether the domain has one."""
+def _do(life, tags, expects_none, expects_policy):
+    """expects_none, expects_policy: what is to follow, if it says so.  An empty cache does not say whether the domain has one."""
     names = [tag for tag, _ in tags]
     fields, wanted_id = {}, None
+    life.refreshes = life.refreshes_so_far()
+    if life.alone and (expects_policy or _MADE & set(names)):   # there is something again that can be fetched
+        life.alone, life.hindered = False, []
+        life.show_record()
     for tag, m in tags:
         if tag == "mode":
             fields["mode"] = m["mode"]
@@ -169,9 +198,13 @@ def _do(life, tags, expects_none):
     elif "listed" in names:   # the certificate is what does not fit: allowed is what a policy in mode testing allows
         fields.setdefault("mode", "testing")
     hinders = [n for n in names if n in ("txt-fails", "txt-gone", "txt-broken", "fetch-fails", "policy-invalid")]
+    gone = (expects_none and "expired" in names) or (not expects_policy and "removed" in names)
+    if gone and not hinders and not life.hindered:
+        life.alone, hinders = True, ["txt-fails"]   # what is gone from the cache, which alone is asked, is not fetched anew
     new_policy = bool(fields) or wanted_id or {"new-id", "new-policy"} & set(names)
     first = not life.primed and (set(names) & {"cached", "same-id", "not-expired", "expired", "refresh", "unused", "new-id"}
                                  or (hinders and "empty" not in names and life.id)) and "empty" not in names
+    first = first and ("cached" in names or "removed" not in names)
 
     if first and not (set(names) & {"new-id"} and not {"cached"} & set(names)):
         life.publish(wanted_id, **fields)
@@ -198,6 +231,8 @@ def _do(life, tags, expects_none):
         publishes = hinders or {"txt-there", "fetch-works", "fetched", "listed"} & set(names)
         if publishes or not ("empty" in names and expects_none):
             life.publish()      # the domain has a policy, nobody knows it yet
+    if "removed" in names:
+        life.forget()
     for hinder in hinders:
         life.hindered.append(hinder)
         _hinder(life, hinder)
@@ -234,6 +269,8 @@ def _pass_time(life, tag, m, names):
     elif tag == "within":
         n = float(_NUMBERS[m["n"]] if m["n"] in _NUMBERS else m["n"])
         life.turn(n * _UNITS[m["unit"]] / 2)
+    elif tag in ("in-backoff", "after-backoff"):
+        life.turn(_BACKOFF if tag == "after-backoff" else _BACKOFF / 3)
     elif tag == "refresh":
         if not {"time", "before-end"} & set(names):
             life.turn(86400 + 3600)
@@ -245,14 +282,8 @@ def _pass_time(life, tag, m, names):
 
 
 def _refresh(life):
-    """The refresher works without mail; in the lab a connection wakes the loop that sees the turned clock."""
     life.fetched_before, life.refreshed = life._fetches(), True   # pylint: disable=protected-access
-
-    def done():
-        with life.scene.client(life.daemon) as client:
-            client.cmd("QUIT")
-        return life.daemon.records("sts", policy_domain=life.domain.name, occasion="refresh")
-    wait_for("a refresh without mail", done, 15)
+    life.wait_for_refresh()
 
 
 # -- what follows -------------------------------------------------------------------------------------
@@ -306,6 +337,16 @@ def _was_fetched(life, m=None):
     return None if life.fetches else f"a fetch is due; {life.last.of('sts')}"
 
 
+def _was_refreshed(life, m=None):
+    """By the mail, or without one."""
+    if not life.fetches:
+        try:
+            life.wait_for_refresh()
+        except Timeout:
+            return f"a refresh is due; {life.last.of('sts')}"
+    return None
+
+
 def _was_not_fetched(life, m=None):
     return f"no fetch is due: {life.last.of('sts')}" if life.fetches else None
 
@@ -338,6 +379,12 @@ def _failed_in_dns(life, m=None):
     return None if trouble == "sts-discovery-failed" else f"a failed look-up is due, the record says {trouble}"
 
 
+def _failed_for_now(life, m=None):
+    """Of DNS or of the policy host: both are temporary."""
+    trouble = life.last.field("sts_trouble")
+    return None if trouble in _TROUBLES else f"a temporary error is due, the record says {trouble}"
+
+
 def _no_trouble(life, m=None):
     trouble = life.last.field("sts_trouble")
     return f"no trouble is due, the record says {trouble}" if trouble else None
@@ -348,6 +395,15 @@ def _of_mail(check):
 
 
 FOLLOWS = Lexicon([
+    (r"(?:the )?(?:(?:cached |same |old )?(?:policy|entry) )?(?:no|not|never|without(?: a)?) refresh(?:ed)?(?: again)?",
+     _was_not_fetched),
+    (r"(?:the )?(?:(?:cached |same |old )?(?:policy|entry|cache) )?(?:is |was |gets |has been )?"
+     r"refresh(?:ed|es)?(?: again)?(?: without (?:any )?mail)?", _was_refreshed),
+    (r"(?:no|nothing) (?:entry|found|returned)(?: found| returned)?|error: not found|nothing(?: is)? there", _is_none),
+    (r"backs off|backing off", _backs_off),
+    (r"(?:(?:is |was )?(?:upserted|inserted|put|added|returned)|(?:an? )?entry (?:is |was )?(?:found|there"
+     r"|returned))", _is_in_force),
+    (r"(?:policy |entry )?(?:is |was )?updated(?: (?:policy|entry))?(?: (?:found|returned|is|in force))*", _is_new),
     (rf"(?:{KEPT}){UNTIL}", _is_kept_to_its_end),
     (r"(?:check|look|ask|looked|asked|checks|quer\w+|re ?check\w*)(?: (?:is|up|for|the|a|first|again"
      r"|whether there is))*(?: new)?(?: policy)?(?: txt| record| id| dns)+"
@@ -376,7 +432,8 @@ FOLLOWS = Lexicon([
      r"|removes?", _is_none),
     (r"(?:policy )?(?:id|with id|of id) (?:is |= ?|: ?)?(?P<id>(?=[a-z]*\d)[a-z0-9]+)", _has_id),
     (r"(?:mode )?(?P<mode>enforce|testing|none)d?(?: mode| policy)?", _has_mode),
-    (r"temp(?:orary)? ?(?:dns )?error|temperror|dns error", _failed_in_dns),
+    (r"temp(?:orary)? ?dns error|dns error", _failed_in_dns),
+    (r"temp(?:orary)? ?error|temperror", _failed_for_now),
     (r"fresh", _no_trouble),
     (KEPT, _is_kept),
     (r"(?:the |a )?policy(?: (?:is|in force|applies|used|cached|stored|found|returned|valid|known|in the cache"
@@ -440,7 +497,8 @@ def check(stage, case):
         with stage.scene() as scene:
             life = Life(stage, scene, variant)
             for (happens, follows), doing in zip(steps, tags):
-                _do(life, doing, _expects(follows, _is_none))
+                _do(life, doing, _expects(follows, _is_none),
+                    any(_expects(follows, c) for c in (_is_in_force, _is_new, _was_fetched)))
                 complaint = life.look() or _follows(life, follows)
                 if complaint:
                     return f"{happens!r}: {complaint} (alternative {n}: {json.dumps([t for t, _ in doing])})"

@@ -6,16 +6,39 @@ from .lexicon import Lexicon
 POLICY = (r"(?:the |a |an )?(?:cached |old |new |valid |live |existing |same |stored |mta sts )*(?:policy"
           r"|policies|entry)")
 _NOT = r"(?:does not|doesn't|do not|no longer|not|did not)"
-_TIME = (r"(?:after |wait(?:ing)? |past )?(?:another |about |more than |at least )?(?P<n>\d+|a|an|one|two|three"
-         r"|four|five|six|ten|half)"
-         r"(?: an?)? (?P<unit>second|minute|hour|day|week|month|year)s?(?: (?:later|on|pass|passes|passed|old|go by"
-         r"|have passed|has passed))*")
+_TIME = (r"(?:(?:the )?(?:clock|time)(?:,|:)?(?: (?:is|was|has|goes|moves?|moved|runs|jumps|passes|turn(?:ed|s)?|set|put"
+         r"|advance[sd]?|going|on|by|forward|ahead))+:? )?(?:after |wait(?:ing)? |past |advance (?:by )?)?(?:the )?"
+         r"(?:another |about |more than |at least )?(?P<n>\d+|a|an|one|two|three|four|five|six|seven|eight|ten|twelve"
+         r"|half|next)(?: an?)? (?P<unit>second|minute|hour|day|week|month|year)s?"
+         r"(?: (?:later|on|onwards?|forwards?|ahead|afterwards|after|pass|passes|passed|old|go by|have passed"
+         r"|has passed))*")
+_GET = r"(?:get|lookup|look up|find|query|read|fetch from (?:the )?cache)(?: of (?:a|the) (?:policy|domain))?"
+_PUT = r"(?:put|upsert|insert|store|add|save|update)"
+_BACK_OFF = r"(?:the )?(?:back ?off|five minutes of rest)(?: (?:time|period|interval))?"
 _FAILS = (r"(?:fails?|failed|failing|failure|error|errors|unavailable|unreachable|blocked|down|times? ?out"
           r"|timed out|timeout|impossible"
           r"|(?:answers|returns|gives|says|is|with|http)? ?(?:4\d\d|5\d\d)|broken)")
 _IS = r"(?: (?:is|are|was|has|have|now|then|becomes?|has been|still|been))*"
 
 HAPPENS = Lexicon([
+    (rf"{_GET} before(?: (?:the|a|any|first))*(?: policy)? {_PUT}\w*", "empty"),
+    (rf"{_PUT}(?: (?:a|the|of))* (?:failure|back ?off"
+     r"|failed fetch)|(?:upsert|insert|put|store)(?: (?:with(?:out)?|no|an?|the))* (?:empty|nil|null|no)(?: policy)?"
+     r"|(?:upsert|insert|put) without(?: a)? policy", "fetch-fails"),
+    (rf"(?:after|past|beyond) (?:the end of )?{_BACK_OFF}|{_BACK_OFF}(?: (?:is|has|was))*"
+     r" (?:over|past|passed|passes|ends|ended|expired|expires|gone|elapsed)", "after-backoff"),
+    (rf"(?:within|during|in|inside|before the end of|before|while in) {_BACK_OFF}", "in-backoff"),
+    (rf"(?:remove|delete|drop|forget|clear|purge)[sd]?(?: (?:the|a|of|it))*(?: {POLICY}| domain)?"
+     r"(?: (?:from|in) (?:the )?cache)?"
+     rf"|{POLICY}(?: (?:is|was|has been))? (?:removed|deleted|dropped|purged)(?: from (?:the )?cache)?"
+     r"|(?:after (?:the )?)(?:remov\w+|delet\w+)", "removed"),
+    (r"(?:\d+|one|a|an|some|two)(?: more)? (?:second|minute)s? (?:after|past|beyond)(?: the)?(?: end of)? max_age"
+     r"|max_age(?: (?:\+|plus) (?:\d+|one|a))?(?: seconds?)? (?:later|after|afterwards|old)"
+     rf"|after(?: (?:its|the))? (?:expiry|expiration)|expire(?: {POLICY})?", "expired"),
+    (rf"after(?= (?:the |an? )?(?:{_PUT}|restart|crash|kill))", "then"),
+    (rf"(?:txt|dns)(?: (?:record|lookup|look up|query))*{_IS}:? ?(?:temporary|transient)(?: dns)? (?:error|failure)"
+     r"|(?:temporary|transient) (?:error|failure) (?:of|in|at|for)(?: the)? (?:txt|dns)(?: (?:record|lookup|query))*",
+     "txt-fails"),
     (r"(?:txt )?record and policy(?: are| is)?(?: now)? (?:published|there|found|present)|record (?:found|appears)", "txt-there"),
     (r"(?:txt|dns)(?: record)?(?: is| still)? (?:found|present|there|exists|published)", "txt-there"),
     (r"never (?:seen|contacted|asked|looked up)(?: before)?", "empty"),
@@ -122,6 +145,7 @@ HAPPENS = Lexicon([
      rf"|known)(?: {POLICY})?|"
      rf"(?:store|insert|upsert|cache|save|add|put)s?(?: {POLICY})?(?: (?:in|into) the cache)?|cached|{POLICY}", "cached"),
     (r"(?:the )?same(?: as before)?|nothing (?:changes|changed|happens|else)|unchanged", "same-id"),
+    (r"update[sd]?(?: with)?", "new-policy"),
     (r"unused|not used|(?:without|no) (?:any )?(?:mail|use|delivery)", "unused"),
     (r"(?:another |next |second |first |the |a |new )*(?:mail|message|delivery|lookup|look up|get|query|use|send"
      r"|sending|attempt|used)s?(?: again)?",

@@ -190,7 +190,15 @@ _FETCHED = Lexicon([
      r"|invalid", "fetch-error"),
     (r"(?:a |the )?(?:valid )?policy|accept\w*|ok|success\w*|fetched", "policy")])
 
+_NAMES = r"(?:mta[ -]sts\S*|(?:the )?policy (?:host|server))(?: (?:host|name|domain|prefix|label))?"
 _CERTIFICATES = Lexicon([
+    (rf"(?:(?:issued|valid|good|only|trusted) )*(?:for|names|covers|of) (?:the )?[\w-]+(?:\.[\w-]+)*"
+     rf"(?: (?:domain|host|name))?(?: itself| only| alone)?,? (?:and |but )?(?:not(?: for| of)?|instead of|without)"
+     rf" (?:the )?{_NAMES}"
+     rf"|(?:not (?:for |of )?|without (?:the )?){_NAMES}"
+     r"|(?:only )?for (?:the )?(?:policy|mail|recipient) domain (?:only|itself|alone)"
+     r"|only for (?:the )?(?:policy|mail|recipient) domain", "name-mismatch"),
+    (r"(?:valid |good )?for mta[ -]sts\b\S*", "good"),
     (r"not for [\w.-]+(?: \w+)?", "name-mismatch"),
     (r"for (?:the )?(?:policy (?:host|domain)|right (?:host|name)|mta-sts\.\S+)", "good"),
     (r"(?:name )?(?:only )?(?:in )?(?:the )?(?:common name|cn)(?: only)?|cn only|(?:no|without) san", "cn-only"),
