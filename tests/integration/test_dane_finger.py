@@ -14,7 +14,7 @@ from lab.helpers import SENDER, listener
 from lab.tlsmend import Tlsmend
 
 POLICY = pathlib.Path(__file__).parents[2] / "docs/policy.md"
-PORTS = {"dane": 2531, "dane-only": 2532}
+PORTS = {"dane": 2586, "dane-only": 2587}   # these daemons stay while other tests of the run have theirs
 AUTHENTICATED, IN_TLS, IN_CLEAR, REFUSED = "authenticated", "delivered in TLS", "delivered in clear", "refused"
 DIFFERENT = "different"
 USAGE_1 = "1 1 1 " + "ab" * 32
