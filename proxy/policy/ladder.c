@@ -4,6 +4,9 @@
 
 #include "proxy/base/invariant.h"
 
+/* Longer than any setting gives: what a damaged file says. */
+#define SPAN_LIMIT_MS (3650 * 24 * 60 * 60 * 1000LL)
+
 static const char *const rung_names[RUNG_COUNT] = {
     [RUNG_FULL] = "full",
     [RUNG_COMPACT] = "compact",
@@ -27,22 +30,31 @@ static bool remembers(const struct ladder_memory *m)
     return m->until != 0;
 }
 
+/* 0 means "none": the very first moment of 1970 is told as the one before. */
+static wall_ms mark(wall_ms now)
+{
+    return now != 0 ? now : -1;
+}
+
 /* Whatever the clock did, and whatever came from a disk: afterwards learned <= now < until, or
  * nothing is remembered. */
 static void settle(struct ladder_memory *m, wall_ms now)
 {
-    if (m->rung <= RUNG_FULL || m->rung >= RUNG_COUNT || m->learned < 0 || m->until <= m->learned) {
+    int64_t span;
+
+    if (m->rung <= RUNG_FULL || m->rung >= RUNG_COUNT || m->until <= m->learned ||
+        __builtin_sub_overflow(m->until, m->learned, &span) || span > SPAN_LIMIT_MS) {
         ladder_forget(m);
         return;
     }
     if (m->learned > now) { /* the clock went back */
-        m->until = now + (m->until - m->learned);
+        m->until = now + span;
         m->learned = now;
     }
     if (now >= m->until)
         ladder_forget(m);
     else if (m->retest_since > now)
-        m->retest_since = now;
+        m->retest_since = mark(now);
     else if (m->retest_since != 0 && now - m->retest_since >= LADDER_RETEST_MS)
         m->retest_since = 0;
 }
@@ -68,7 +80,7 @@ struct ladder_choice ladder_begin(struct ladder_memory *m, bool may_clear, wall_
         return (struct ladder_choice){RUNG_FULL, false};
     if (m->retest_since != 0 || now - m->learned < (m->until - m->learned) / 2)
         return (struct ladder_choice){m->rung, false};
-    m->retest_since = now > 0 ? now : 1;
+    m->retest_since = mark(now);
     return (struct ladder_choice){m->rung - 1, true};
 }
 
