@@ -16,10 +16,18 @@
 #include "proxy/base/addr.h"
 #include "proxy/base/buf.h"
 #include "proxy/policy/demand.h"
+#include "proxy/policy/retry.h"
 
-enum listener_protocol { LISTENER_SMTP };
+enum listener_protocol { LISTENER_SMTP, LISTENER_LMTP, LISTENER_REDIRECT };
+enum redirect_check { REDIRECT_CHECK_OFF, REDIRECT_CHECK_LOG, REDIRECT_CHECK_ENFORCE };
 enum bare_newlines { BARE_NEWLINES_REJECT, BARE_NEWLINES_NORMALISE };
-enum client_profile { CLIENT_PROFILE_DEFAULT, CLIENT_PROFILE_SENDMAIL };
+enum client_profile {
+    CLIENT_PROFILE_AUTO, /* what smtp/client_kind finds out */
+    CLIENT_PROFILE_POSTFIX,
+    CLIENT_PROFILE_EXIM,
+    CLIENT_PROFILE_SENDMAIL,
+    CLIENT_PROFILE_PLAIN,
+};
 enum log_format { LOG_AUTO, LOG_JSON, LOG_TEXT };
 enum log_sink_kind { LOG_STDERR, LOG_FILE, LOG_SYSLOG };
 
@@ -29,6 +37,10 @@ struct listener_settings {
     struct addr bind;       /* with port */
     struct addr_net *allow; /* allow_clients */
     size_t allow_count;
+    struct addr_net *proxies; /* proxy_clients: who must begin with a PROXY header */
+    size_t proxy_count;
+    enum redirect_check redirect_check; /* LISTENER_REDIRECT */
+    bool transparent;                   /* ... caught by TPROXY: the socket is IP_TRANSPARENT */
     enum bare_newlines bare_newlines;
     enum client_profile client_profile;
     enum observe observe; /* UNSET: as tls.observe says */
@@ -98,14 +110,22 @@ struct settings {
         char *path; /* "" : nothing outlives the process */
     } store;
 
+    struct {
+        int64_t keep; /* ms that an entry lives */
+        int entries;  /* so many are kept */
+        enum retry_proof refusals;
+        int64_t digest_single; /* a message with one leg is digested too, up to so many bytes */
+    } ledger;
+
     struct { /* all in milliseconds */
         int64_t recipient_budget, connect, greeting, ehlo, starttls, handshake, data, block, final;
-        int64_t rung; /* of a handshake, while a lower rung is still to be tried */
+        int64_t rung;      /* of a handshake, while a lower rung is still to be tried */
+        int64_t leg_stall; /* one leg holds up the others of its transaction */
         int64_t quit, client_idle, shutdown_grace;
     } timeouts;
 
     struct {
-        int sessions, recipients, errors;
+        int sessions, recipients, legs, errors;
         int line, auth_line;                       /* bytes */
         int64_t memory_per_transfer, message_size; /* bytes; message_size 0: none */
     } limits;

@@ -74,7 +74,9 @@ static const struct setting_word newline_words[] = {{"reject", BARE_NEWLINES_REJ
                                                     {"normalize", BARE_NEWLINES_NORMALISE},
                                                     {NULL, 0}};
 static const struct setting_word profile_words[] = {
-    {"default", CLIENT_PROFILE_DEFAULT}, {"sendmail", CLIENT_PROFILE_SENDMAIL}, {NULL, 0}};
+    {"auto", CLIENT_PROFILE_AUTO},   {"postfix", CLIENT_PROFILE_POSTFIX},
+    {"exim", CLIENT_PROFILE_EXIM},   {"sendmail", CLIENT_PROFILE_SENDMAIL},
+    {"plain", CLIENT_PROFILE_PLAIN}, {NULL, 0}};
 static const struct setting_word level_words[] = {{"none", LEVEL_NONE},
                                                   {"may", LEVEL_MAY},
                                                   {"encrypt", LEVEL_ENCRYPT},
@@ -135,7 +137,7 @@ const struct setting_row setting_rows[] = {
      .at = LISTENER(bare_newlines), .words = newline_words, .preset = "\"reject\"",
      .help = "A message with a lone CR or LF or a NUL: refuse it, or make CRLF of it."},
     {GROUP(LISTENER), .key = "client_profile", .type = &setting_type_word,
-     .at = LISTENER(client_profile), .words = profile_words, .preset = "\"default\"",
+     .at = LISTENER(client_profile), .words = profile_words, .preset = "\"auto\"",
      .help =
          "sendmail: a temporary failure at the final dot is said as 452, as Sendmail needs it."},
     {GROUP(LISTENER), .key = "observe", .type = &setting_type_observe, .at = LISTENER(observe),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NAME
- *      inbound - the conversation with the client as a pure machine (RFC 5321, RFC 8689, PRDR,
- *      XFORWARD)
+ *      inbound - the conversation with the client as a pure machine (RFC 5321, RFC 2033, RFC 8689,
+ *      RFC 9422, PRDR, XFORWARD)
  *
  * SYNOPSIS
  *      for (;;) {
@@ -48,6 +48,7 @@
 #ifndef TLSMEND_DIALOG_INBOUND_H
 #define TLSMEND_DIALOG_INBOUND_H
 
+#include "proxy/smtp/client_kind.h"
 #include "proxy/smtp/command.h"
 #include "proxy/smtp/data.h"
 #include "proxy/smtp/reply.h"
@@ -69,6 +70,7 @@ struct inbound_params {    /* copied */
     unsigned errors_max;
     uint64_t message_size; /* SIZE offered; 0: "SIZE" without limit */
     enum data_mode data_mode;
+    bool lmtp;       /* LHLO in place of EHLO and HELO, one final reply per accepted recipient */
     bool requiretls; /* offer REQUIRETLS (RFC 8689) and take it with MAIL, behind EHLO only */
 };
 
@@ -108,11 +110,19 @@ enum inbound_event inbound_feed(struct inbound *in, const char *bytes, size_t n,
 /*
  * The answer to an event.  421 is sent as 451 (design section 7), and so is a code that fits
  * nothing here (1yz, 3yz but 354 to DATA); a reply to RCPT of 2xx counts the recipient as accepted.
- * With PRDR in force and several recipients, the final answer is written as "353", then the reply's
- * first line once per accepted recipient, then the reply.  Where many long replies wait, only their
- * first lines are kept.
+ * Where many long replies wait, only their first lines are kept.
  */
 void inbound_answer(struct inbound *in, unsigned slot, const struct reply *r);
+/*
+ * Does the client get a final reply for each accepted recipient: in LMTP (RFC 2033 4.2), and with PRDR
+ * in force where more than one was accepted?  Then behind INBOUND_BODY_END each is given with
+ * inbound_answer_each(), once, in any order (index 0 is the first accepted RCPT command); they leave
+ * in order, as soon as there is no gap, behind "353" with PRDR.  When all are given,
+ * inbound_answer() ends the transaction: with PRDR it is the reply for the whole message, in LMTP
+ * it is not written.
+ */
+bool inbound_answers_each(const struct inbound *in);
+void inbound_answer_each(struct inbound *in, unsigned index, const struct reply *r);
 
 /* Replies to send; the owner consumes them (buf_consume, buf_reset).  inbound_feed() reads no more
  * while INBOUND_OUTPUT_HIGH or more is here; where the owner moves output elsewhere, it stops
@@ -130,6 +140,7 @@ bool inbound_owes_answer(const struct inbound *in); /* the client may wait: its 
 bool inbound_in_body(const struct inbound *in);     /* between 354 and the end of data */
 bool inbound_esmtp(const struct inbound *in);       /* EHLO was said, not HELO */
 const char *inbound_helo(const struct inbound *in); /* escaped already; "" before */
+enum client_kind inbound_client_kind(const struct inbound *in); /* by the commands so far */
 const struct xforward *inbound_xforward(const struct inbound *in);
 
 #endif

@@ -39,8 +39,10 @@ struct session_params {
     struct session_list *list;
     struct snapshot *snapshot;
     const struct listener_settings *listener; /* of that snapshot */
-    int fd;                                   /* taken over */
-    struct addr peer;
+    int fd;                                   /* taken over; nothing was read from it but a
+                                                 PROXY header */
+    struct addr peer;                         /* the client: behind a PROXY header, whom it names */
+    struct addr original; /* whom the client meant to reach, where it was caught; ADDR_NONE else */
     const char *id;
 };
 

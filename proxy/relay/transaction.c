@@ -234,7 +234,7 @@ void transaction_recipient(struct transaction *t, unsigned slot, const struct ma
     if (leg_serves(t->leg, recipient))
         leg_recipient(t->leg, slot, recipient->path);
     else
-        refuse_here(t, r, REASON_OTHER_DESTINATION, "");
+        refuse_here(t, r, REASON_LEDGER_UNAVAILABLE, "");
 }
 
 void transaction_data(struct transaction *t, unsigned slot)

@@ -19,6 +19,7 @@
 #define TLSMEND_STORE_STORE_H
 
 #include "proxy/base/buf.h"
+#include "proxy/store/ledger.h"
 #include "proxy/store/log.h"
 #include "proxy/store/policies.h"
 #include "proxy/store/rungs.h"
@@ -28,7 +29,8 @@ struct store;
 struct store_params {
     const char *path; /* "": memory only, silently */
     struct log *log;  /* records "store"; NULL: none (tools) */
-    size_t policies_max, rungs_max;
+    size_t policies_max, rungs_max, ledger_max;
+    int64_t ledger_keep; /* ms */
     bool read_only; /* for tools beside a daemon: no thread, nothing is written, no file is made */
 };
 
@@ -43,5 +45,6 @@ void store_close(struct store **s);
 bool store_lasting(const struct store *s); /* on disk, and the last write was good; any thread */
 struct policies *store_policies(struct store *s);
 struct rungs *store_rungs(struct store *s);
+struct ledger *store_ledger(struct store *s);
 
 #endif
