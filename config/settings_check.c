@@ -7,12 +7,37 @@
 
 #include "config/settings_internal.h"
 
-static bool allows_everybody(const struct listener_settings *s)
+static bool has_everybody(const struct addr_net *nets, size_t count)
 {
-    for (size_t i = 0; i < s->allow_count; i++)
-        if (s->allow[i].bits == 0)
+    for (size_t i = 0; i < count; i++)
+        if (nets[i].bits == 0)
             return true;
     return false;
+}
+
+/* What belongs to other protocols; a default that is written is no error. */
+static void check_protocol(struct loader *l, const struct listener_settings *s)
+{
+    if (s->protocol == LISTENER_LMTP && s->bind.port == 25)
+        loader_rule_error(l, GROUP_LISTENER, "port", s,
+                          "port 25 is for SMTP, never for LMTP (RFC 2033 section 5): write "
+                          "another, such as 24");
+    if (s->protocol == LISTENER_REDIRECT)
+        return;
+    if (s->transparent)
+        loader_rule_error(l, GROUP_LISTENER, "transparent", s,
+                          "only caught connections are transparent: write protocol = "
+                          "\"redirect\", or take transparent out");
+    if (s->redirect_check != REDIRECT_CHECK_LOG)
+        loader_rule_error(l, GROUP_LISTENER, "redirect_check", s,
+                          "only a caught connection was going elsewhere: write protocol = "
+                          "\"redirect\", or take redirect_check out");
+}
+
+/* Clients of loopback alone: nobody else's header names them, no rule catches others' packets. */
+static bool is_local(const struct listener_settings *s)
+{
+    return addr_class(&s->bind) == ADDR_LOOPBACK && s->proxy_count == 0 && !s->transparent;
 }
 
 /* C-IN-08: never an open relay */
@@ -26,15 +51,19 @@ static void check_listener(struct loader *l, struct listener_settings *s)
         return;
     }
     s->bind.port = port;
-    if (addr_class(&s->bind) == ADDR_LOOPBACK)
+    if (is_local(s))
         return;
-    if (s->allow_count == 0)
+    if (s->allow_count == 0 && addr_class(&s->bind) != ADDR_LOOPBACK)
         loader_rule_error(l, GROUP_LISTENER, "address", s,
                           "not a loopback address: name the networks of your clients in "
                           "allow_clients, or use \"127.0.0.1\"");
-    else if (allows_everybody(s))
+    else if (has_everybody(s->allow, s->allow_count))
         loader_rule_error(l, GROUP_LISTENER, "allow_clients", s,
                           "this lets everybody relay: name the networks of your clients");
+    if (has_everybody(s->proxies, s->proxy_count))
+        loader_rule_error(l, GROUP_LISTENER, "proxy_clients", s,
+                          "this lets everybody name another as the client: name the addresses of "
+                          "your load balancers");
 }
 
 /* Is another before it, with the same address and port or the same name? */
@@ -62,6 +91,7 @@ static void check_listeners(struct loader *l)
 
     for (size_t i = 0; i < s->listener_count; i++) {
         check_listener(l, &s->listeners[i]);
+        check_protocol(l, &s->listeners[i]);
         check_listener_twins(l, i);
     }
 }

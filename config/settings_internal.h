@@ -29,6 +29,7 @@ enum setting_group_id {
     GROUP_STUB,
     GROUP_MTA_STS,
     GROUP_STORE,
+    GROUP_LEDGER,
     GROUP_TIMEOUTS,
     GROUP_LIMITS,
     GROUP_LOG,

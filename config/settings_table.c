@@ -20,7 +20,8 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 
-_Static_assert(sizeof(enum tls_level) == sizeof(int) && sizeof(enum observe) == sizeof(int),
+_Static_assert(sizeof(enum tls_level) == sizeof(int) && sizeof(enum observe) == sizeof(int) &&
+                   sizeof(enum retry_proof) == sizeof(int),
                "words are stored as int");
 
 const struct setting_group setting_groups[GROUP_COUNT] = {
@@ -55,6 +56,7 @@ const struct setting_group setting_groups[GROUP_COUNT] = {
                     .item_size = sizeof(struct dns_stub_settings)},
     [GROUP_MTA_STS] = {.path = "mta_sts", .name = "mta_sts"},
     [GROUP_STORE] = {.path = "store", .name = "store"},
+    [GROUP_LEDGER] = {.path = "ledger", .name = "ledger"},
     [GROUP_TIMEOUTS] = {.path = "timeouts", .name = "timeouts"},
     [GROUP_LIMITS] = {.path = "limits", .name = "limits"},
     [GROUP_LOG] = {.path = "log", .name = "log"},
@@ -68,7 +70,12 @@ const struct setting_group setting_groups[GROUP_COUNT] = {
                     .preset_items = 1},
 };
 
-static const struct setting_word protocol_words[] = {{"smtp", LISTENER_SMTP}, {NULL, 0}};
+static const struct setting_word protocol_words[] = {
+    {"smtp", LISTENER_SMTP}, {"lmtp", LISTENER_LMTP}, {"redirect", LISTENER_REDIRECT}, {NULL, 0}};
+static const struct setting_word redirect_words[] = {{"off", REDIRECT_CHECK_OFF},
+                                                     {"log", REDIRECT_CHECK_LOG},
+                                                     {"enforce", REDIRECT_CHECK_ENFORCE},
+                                                     {NULL, 0}};
 static const struct setting_word newline_words[] = {{"reject", BARE_NEWLINES_REJECT},
                                                     {"normalise", BARE_NEWLINES_NORMALISE},
                                                     {"normalize", BARE_NEWLINES_NORMALISE},
@@ -101,6 +108,8 @@ static const struct setting_word observe_words[] = {{"false", OBSERVE_OFF}, {"of
                                                     {"all", OBSERVE_ALL},   {NULL, 0}};
 static const struct setting_word version_words[] = {
     {"1.2", TLS_VERSION_1_2}, {"1.3", TLS_VERSION_1_3}, {NULL, 0}};
+static const struct setting_word proof_words[] = {
+    {"envelope", PROOF_ENVELOPE}, {"queue-id", PROOF_QUEUE_ID}, {NULL, 0}};
 static const struct setting_word format_words[] = {
     {"auto", LOG_AUTO}, {"json", LOG_JSON}, {"text", LOG_TEXT}, {NULL, 0}};
 static const struct setting_word sink_words[] = {
@@ -125,7 +134,8 @@ const struct setting_row setting_rows[] = {
     {GROUP(LISTENER), .key = "name", .type = &setting_type_text, .at = LISTENER(name), .min = 1,
      .preset = "\"relayhost\"", .help = "Stands in the log for this listener; each has its own."},
     {GROUP(LISTENER), .key = "protocol", .type = &setting_type_word, .at = LISTENER(protocol),
-     .words = protocol_words, .preset = "\"smtp\"", .help = "What clients speak here."},
+     .words = protocol_words, .preset = "\"smtp\"",
+     .help = "What clients speak here; redirect: SMTP that a firewall rule caught on its way."},
     {GROUP(LISTENER), .key = "address", .type = &setting_type_text, .at = LISTENER(address),
      .min = 1, .preset = "\"127.0.0.1\"", .help = "IPv4 or IPv6 address to listen on."},
     {GROUP(LISTENER), .key = "port", .type = &setting_type_port, .at = LISTENER(bind.port),
@@ -133,13 +143,24 @@ const struct setting_row setting_rows[] = {
     {GROUP(LISTENER), .key = "allow_clients", .type = &setting_type_networks, .at = LISTENER(allow),
      .count_at = LISTENER(allow_count), .preset = "[ ]",
      .help = "Networks whose clients are served; needed unless the address is loopback."},
+    {GROUP(LISTENER), .key = "proxy_clients", .type = &setting_type_networks,
+     .at = LISTENER(proxies), .count_at = LISTENER(proxy_count), .preset = "[ ]",
+     .help = "Peers that begin with a PROXY protocol header, version 1 or 2; they name the client, "
+             "which allow_clients judges."},
+    {GROUP(LISTENER), .key = "redirect_check", .type = &setting_type_word,
+     .at = LISTENER(redirect_check), .words = redirect_words, .preset = "\"log\"",
+     .help = "Where a caught connection was going against the MX addresses of the recipient; "
+             "enforce: defer where they differ."},
+    {GROUP(LISTENER), .key = "transparent", .type = &setting_type_bool, .at = LISTENER(transparent),
+     .preset = "false",
+     .help = "Connections are caught by TPROXY, not by REDIRECT; only with protocol redirect."},
     {GROUP(LISTENER), .key = "bare_newlines", .type = &setting_type_word,
      .at = LISTENER(bare_newlines), .words = newline_words, .preset = "\"reject\"",
      .help = "A message with a lone CR or LF or a NUL: refuse it, or make CRLF of it."},
     {GROUP(LISTENER), .key = "client_profile", .type = &setting_type_word,
      .at = LISTENER(client_profile), .words = profile_words, .preset = "\"auto\"",
-     .help =
-         "sendmail: a temporary failure at the final dot is said as 452, as Sendmail needs it."},
+     .help = "Which MTA the clients are; sendmail: a temporary failure at the final dot is said as "
+             "452; auto: tlsmend finds out."},
     {GROUP(LISTENER), .key = "observe", .type = &setting_type_observe, .at = LISTENER(observe),
      .words = observe_words, .help = "tls.observe for the mail of this listener."},
     {GROUP(LISTENER), .key = "requiretls", .type = &setting_type_bool, .at = LISTENER(requiretls),
@@ -256,7 +277,21 @@ const struct setting_row setting_rows[] = {
 
     {GROUP(STORE), .key = "path", .type = &setting_type_path, .at = TOP(store.path),
      .preset = "\"" PRESET_STORE "\"",
-     .help = "File of what outlives a restart: policies, rungs; empty: memory only."},
+     .help = "File of what outlives a restart: policies, rungs, ledger; empty: memory only."},
+
+    {GROUP(LEDGER), .key = "keep", .type = &setting_type_duration, .at = TOP(ledger.keep),
+     .min = HOUR, .max = 365 * DAY, .preset = "\"7d\"",
+     .help = "How long an entry lives; longer than clients keep mail in their queue."},
+    {GROUP(LEDGER), .key = "entries", .type = &setting_type_integer, .at = TOP(ledger.entries),
+     .min = 100, .max = 10000000, .preset = "100000",
+     .help = "So many are kept; when it is full, a transaction has one destination."},
+    {GROUP(LEDGER), .key = "refusals", .type = &setting_type_word, .at = TOP(ledger.refusals),
+     .words = proof_words, .preset = "\"envelope\"",
+     .help = "What proves, before a message is there, that it is the one that was refused: all of "
+             "its envelope, or its queue id alone."},
+    {GROUP(LEDGER), .key = "digest_single", .type = &setting_type_size,
+     .at = TOP(ledger.digest_single), .min = 0, .max = GIB, .preset = "\"1MiB\"",
+     .help = "A message with one destination is digested too, up to so many bytes."},
 
     /* RFC 5321 4.5.3.2 is the upper bound (C-OUT-02) */
     {GROUP(TIMEOUTS), .key = "recipient_budget", SPAN(recipient_budget, 10 * MS, HOUR),
@@ -278,6 +313,9 @@ const struct setting_row setting_rows[] = {
      .help = "The answer to DATA."},
     {GROUP(TIMEOUTS), .key = "block", SPAN(block, 10 * MS, 3 * MINUTE), .preset = "\"180s\"",
      .help = "No byte of the message moves."},
+    {GROUP(TIMEOUTS), .key = "leg_stall", SPAN(leg_stall, 10 * MS, 10 * MINUTE),
+     .preset = "\"60s\"",
+     .help = "One destination takes nothing of the message and so holds up the others."},
     {GROUP(TIMEOUTS), .key = "final", SPAN(final, 10 * MS, 10 * MINUTE), .preset = "\"590s\"",
      .help = "The answer to the final dot."},
     {GROUP(TIMEOUTS), .key = "quit", SPAN(quit, 10 * MS, 5 * MINUTE), .preset = "\"5s\"",
@@ -293,6 +331,9 @@ const struct setting_row setting_rows[] = {
     {GROUP(LIMITS), .key = "recipients", .type = &setting_type_integer,
      .at = TOP(limits.recipients), .min = 1, .max = 100000, .preset = "1000",
      .help = "Recipients of one transaction; further ones hear 452."},
+    {GROUP(LIMITS), .key = "legs", .type = &setting_type_integer, .at = TOP(limits.legs), .min = 1,
+     .max = 1000, .preset = "50",
+     .help = "Recipient domains of one transaction; recipients of further ones hear 452."},
     {GROUP(LIMITS), .key = "errors", .type = &setting_type_integer, .at = TOP(limits.errors),
      .min = 1, .max = 10000, .preset = "20",
      .help = "Wrong commands of a client before its session ends."},

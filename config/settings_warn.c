@@ -8,8 +8,10 @@
 
 #include "config/settings_internal.h"
 
-#define BUDGET_WISE INT64_C(280000) /* Postfix and Exim give up after 300 s */
-#define RECIPIENTS_WISE 100         /* RFC 5321 4.5.3.1.8 */
+#define BUDGET_WISE INT64_C(280000)       /* Postfix and Exim give up after 300 s */
+#define RECIPIENTS_WISE 100               /* RFC 5321 4.5.3.1.8 */
+#define STALL_WISE INT64_C(180000)        /* smtp_data_xfer_timeout of Postfix */
+#define KEEP_WISE (5 * INT64_C(86400000)) /* maximal_queue_lifetime of Postfix */
 #define SOON (14 * INT64_C(86400000))
 
 struct warner {
@@ -98,6 +100,14 @@ static void warn_lasting(struct warner *w, const struct settings *s)
         warn(w, GROUP_STORE, "path", s,
              "a restart forgets all MTA-STS policies, and a domain is not protected until its "
              "policy is fetched again: name a file");
+    if (s->store.path[0] == '\0')
+        warn(w, GROUP_STORE, "path", s,
+             "no ledger: a client that speaks plain SMTP gets one recipient domain for each "
+             "transaction, and recipients of others hear 451 and wait for the next: name a file");
+    if (s->ledger.keep < KEEP_WISE)
+        warn(w, GROUP_LEDGER, "keep", s,
+             "Postfix and Sendmail try for 5 days: what is tried again after this time goes out "
+             "twice");
 }
 
 /* Nobody may believe that something is enforced that is only looked at. */
@@ -116,8 +126,24 @@ static bool observes(enum observe how)
     return how == OBSERVE_ON || how == OBSERVE_ALL;
 }
 
+/* Loopback is let in by default, but such clients do not come from there. */
+static void warn_clients(struct warner *w, const struct listener_settings *one)
+{
+    if (one->allow_count > 0 || addr_class(&one->bind) != ADDR_LOOPBACK)
+        return;
+    if (one->proxy_count > 0)
+        warn(w, GROUP_LISTENER, "allow_clients", one,
+             "only loopback is let in, but proxy_clients name clients elsewhere: name the networks "
+             "of these");
+    else if (one->protocol == LISTENER_REDIRECT)
+        warn(w, GROUP_LISTENER, "allow_clients", one,
+             "only loopback is let in, but what is caught comes from the addresses of the network: "
+             "name them, the host's own too");
+}
+
 static void warn_listener(struct warner *w, const struct listener_settings *one)
 {
+    warn_clients(w, one);
     if (observes(one->observe)) {
         warn_head(w, GROUP_LISTENER, "observe", one);
         buf_add(w->out, SLICE("ONLY OBSERVED is the mail of listener "));
@@ -153,6 +179,11 @@ static void warn_limits(struct warner *w, const struct settings *s)
              "Postfix and Exim stop waiting after 300 s: stay at 280s or less");
     if (s->timeouts.rung > s->timeouts.handshake)
         warn(w, GROUP_TIMEOUTS, "rung", s, "no effect: it is longer than timeouts.handshake");
+    if (s->timeouts.leg_stall >= STALL_WISE)
+        warn(w, GROUP_TIMEOUTS, "leg_stall", s,
+             "Postfix gives up when nothing is read for 180 s: stay below");
+    else if (s->timeouts.leg_stall > s->timeouts.block)
+        warn(w, GROUP_TIMEOUTS, "leg_stall", s, "no effect: it is longer than timeouts.block");
     if (s->limits.recipients < RECIPIENTS_WISE)
         warn(w, GROUP_LIMITS, "recipients", s, "RFC 5321 4.5.3.1.8 asks for 100 at least");
     if (s->limits.auth_line < s->limits.line)

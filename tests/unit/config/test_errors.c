@@ -74,8 +74,67 @@ static const struct wrong_case cases[] = {
      "1000000\n"},
     {"store with a relative path", "store: { path = \"tlsmend.db\"; };",
      "t.conf:1: store.path = \"tlsmend.db\": write an absolute path in quotes, beginning with /\n"},
-    {"protocol that does not exist yet", "listeners = ( { protocol = \"lmtp\"; } );",
-     "t.conf:1: listeners[0].protocol = \"lmtp\": write \"smtp\"\n"},
+    {"protocol that does not exist", "listeners = ( { protocol = \"uucp\"; } );",
+     "t.conf:1: listeners[0].protocol = \"uucp\": write \"smtp\", \"lmtp\" or \"redirect\"\n"},
+    {"protocol, near miss", "listeners = ( { protocol = \"redirekt\"; } );",
+     "t.conf:1: listeners[0].protocol = \"redirekt\": write \"smtp\", \"lmtp\" or \"redirect\" "
+     "(did you mean \"redirect\"?)\n"},
+    {"LMTP on port 25 (RFC 2033 section 5)", "listeners = ( { protocol = \"lmtp\"; port = 25; } );",
+     "t.conf:1: listeners[0].port = 25: port 25 is for SMTP, never for LMTP (RFC 2033 section 5): "
+     "write another, such as 24\n"},
+    {"transparent without redirect", "listeners = ( { transparent = true; } );",
+     "t.conf:1: listeners[0].transparent = true: only caught connections are transparent: write "
+     "protocol = \"redirect\", or take transparent out\n"},
+    {"redirect_check without redirect",
+     "listeners = ( { protocol = \"lmtp\";\n redirect_check = \"enforce\"; },\n"
+     "{ name = \"b\"; port = 26; redirect_check = \"off\"; } );",
+     "t.conf:2: listeners[0].redirect_check = \"enforce\": only a caught connection was going "
+     "elsewhere: write protocol = \"redirect\", or take redirect_check out\n"
+     "t.conf:3: listeners[1].redirect_check = \"off\": only a caught connection was going "
+     "elsewhere: write protocol = \"redirect\", or take redirect_check out\n"},
+    {"redirect_check, another word", "listeners = ( { redirect_check = \"on\"; } );",
+     "t.conf:1: listeners[0].redirect_check = \"on\": write \"off\", \"log\" or \"enforce\"\n"},
+    {"PROXY header, but no clients, C-IN-08",
+     "listeners = ( { address = \"192.0.2.10\"; proxy_clients = [ \"192.0.2.5\" ]; } );",
+     "t.conf:1: listeners[0].address = \"192.0.2.10\": not a loopback address: name the networks "
+     "of your clients in allow_clients, or use \"127.0.0.1\"\n"},
+    {"a balancer on this host names everybody, C-IN-08",
+     "listeners = ( { proxy_clients = [ \"127.0.0.1\" ]; allow_clients = [ \"0.0.0.0/0\" ]; } );",
+     "t.conf:1: listeners[0].allow_clients = [ \"0.0.0.0/0\" ]: this lets everybody relay: name "
+     "the networks of your clients\n"},
+    {"everybody is a balancer, C-IN-08",
+     "listeners = ( { address = \"::\"; allow_clients = [ \"::1\" ]; proxy_clients = [ \"::/0\" ]; "
+     "} );",
+     "t.conf:1: listeners[0].proxy_clients = [ \"::/0\" ]: this lets everybody name another as "
+     "the client: name the addresses of your load balancers\n"},
+    {"TPROXY brings everybody to loopback, C-IN-08",
+     "listeners = ( { protocol = \"redirect\"; transparent = true; allow_clients = [ \"::/0\" ]; } "
+     ");",
+     "t.conf:1: listeners[0].allow_clients = [ \"::/0\" ]: this lets everybody relay: name the "
+     "networks of your clients\n"},
+    {"client_profile of old", "listeners = ( { client_profile = \"default\"; } );",
+     "t.conf:1: listeners[0].client_profile = \"default\": write \"auto\", \"postfix\", "
+     "\"exim\", \"sendmail\" or \"plain\"\n"},
+    {"no legs", "limits: { legs = 0; };",
+     "t.conf:1: limits.legs = 0: out of bounds: write a number between 1 and 1000\n"},
+    {"many legs", "limits: { legs = 1001; };",
+     "t.conf:1: limits.legs = 1001: out of bounds: write a number between 1 and 1000\n"},
+    {"leg_stall of nothing", "timeouts: { leg_stall = \"0s\"; };",
+     "t.conf:1: timeouts.leg_stall = \"0s\": out of bounds: write a duration between \"10ms\" and "
+     "\"10m\"\n"},
+    {"a ledger of minutes", "ledger: { keep = \"59m\"; };",
+     "t.conf:1: ledger.keep = \"59m\": out of bounds: write a duration between \"1h\" and "
+     "\"365d\"\n"},
+    {"a ledger of no entries", "ledger: { entries = 99; };",
+     "t.conf:1: ledger.entries = 99: out of bounds: write a number between 100 and 10000000\n"},
+    {"refusals, another word", "ledger: { refusals = \"digest\"; };",
+     "t.conf:1: ledger.refusals = \"digest\": write \"envelope\" or \"queue-id\"\n"},
+    {"refusals, near miss", "ledger: { refusals = \"queue_id\"; };",
+     "t.conf:1: ledger.refusals = \"queue_id\": write \"envelope\" or \"queue-id\" (did you mean "
+     "\"queue-id\"?)\n"},
+    {"digest of all", "ledger: { digest_single = \"2GiB\"; };",
+     "t.conf:1: ledger.digest_single = \"2GiB\": out of bounds: write a size between \"0B\" and "
+     "\"1GiB\"\n"},
     {"integer in quotes", "workers = \"3\";",
      "t.conf:1: workers = \"3\": write a whole number without quotes between 0 and 256\n"},
     {"integer too small", "workers = -1;",

@@ -46,6 +46,24 @@ static const struct {
      "listeners[0].bare_newlines = \"normalise\""},
     {"listeners = ( { client_profile = \"sendmail\"; } );",
      "listeners[0].client_profile = \"sendmail\""},
+    {"listeners = ( { client_profile = \"postfix\"; } );",
+     "listeners[0].client_profile = \"postfix\""},
+    {"listeners = ( { client_profile = \"exim\"; } );", "listeners[0].client_profile = \"exim\""},
+    {"listeners = ( { client_profile = \"plain\"; } );", "listeners[0].client_profile = \"plain\""},
+    {"listeners = ( { protocol = \"lmtp\"; port = 24; } );", "listeners[0].protocol = \"lmtp\""},
+    {"listeners = ( { protocol = \"redirect\"; transparent = true; } );",
+     "listeners[0].transparent = true"},
+    {"listeners = ( { protocol = \"redirect\"; redirect_check = \"enforce\"; } );",
+     "listeners[0].redirect_check = \"enforce\""},
+    {"listeners = ( { protocol = \"redirect\"; redirect_check = \"off\"; } );",
+     "listeners[0].redirect_check = \"off\""},
+    {"listeners = ( { redirect_check = \"log\"; transparent = false; } );",
+     "listeners[0].redirect_check = \"log\""},
+    {"listeners = ( { proxy_clients = [ \"127.0.0.1\", \"2001:db8::/64\" ]; } );",
+     "listeners[0].proxy_clients = [ \"127.0.0.1/32\", \"2001:db8::/64\" ]"},
+    {"listeners = ( { address = \"::\"; allow_clients = [ \"::1\" ]; proxy_clients = [ \"::1\" ]; "
+     "} );",
+     "listeners[0].proxy_clients = [ \"::1/128\" ]"},
     {"tls: { level = \"encrypt\"; };", "tls.level = \"encrypt\""},
     {"tls = { literal_level = \"none\"; }", "tls.literal_level = \"none\""},
     {"tls: { min_version = \"1.3\"; };", "tls.min_version = \"1.3\""},
@@ -81,7 +99,14 @@ static const struct {
     {"mta_sts: { refresh = \"7d\"; };", "mta_sts.refresh = \"7d\""},
     {"mta_sts: { fetches = 256; policies = 100; };", "mta_sts.policies = 100"},
     {"store: { path = \"\"; };", "store.path = \"\""},
+    {"ledger: { keep = \"1h\"; };", "ledger.keep = \"1h\""},
+    {"ledger: { keep = \"365d\"; entries = 10000000; };", "ledger.entries = 10000000"},
+    {"ledger: { refusals = \"queue-id\"; };", "ledger.refusals = \"queue-id\""},
+    {"ledger: { digest_single = \"0B\"; };", "ledger.digest_single = \"0B\""},
     {"timeouts: { rung = \"10ms\"; };", "timeouts.rung = \"10ms\""},
+    {"timeouts: { leg_stall = \"10m\"; };", "timeouts.leg_stall = \"10m\""},
+    {"limits: { legs = 1000; };", "limits.legs = 1000"},
+    {"limits: { legs = 1; };", "limits.legs = 1"},
     {"destinations = ( { match = \"Partner.Example.\"; } );",
      "destinations[0].match = \"partner.example\""},
     {"destinations = ( { match = \".legacy.example\"; } );",
@@ -181,6 +206,11 @@ static void test_defaults(void **state)
     assert_int_equal(s->tls.observe, OBSERVE_OFF);
     assert_int_equal(s->listeners[0].observe, OBSERVE_UNSET);
     assert_false(s->listeners[0].requiretls);
+    assert_int_equal(s->listeners[0].protocol, LISTENER_SMTP);
+    assert_int_equal(s->listeners[0].client_profile, CLIENT_PROFILE_AUTO);
+    assert_int_equal(s->listeners[0].redirect_check, REDIRECT_CHECK_LOG);
+    assert_false(s->listeners[0].transparent);
+    assert_int_equal(s->listeners[0].proxy_count, 0);
     assert_false(s->tls.half_dane);                /* C-DANE-08 */
     assert_int_equal(s->tls.ladder_ttl, 86400000); /* C-TLS-06 */
     assert_int_equal(s->tls.ladder_addresses, 10000);
@@ -199,6 +229,10 @@ static void test_defaults(void **state)
     assert_int_equal(s->mta_sts.fetches, 64);
     assert_int_equal(s->mta_sts.policies, 100000);
     assert_string_equal(s->store.path, "/var/lib/tlsmend/tlsmend.db");
+    assert_int_equal(s->ledger.keep, INT64_C(604800000)); /* C-RCPT-04 */
+    assert_int_equal(s->ledger.entries, 100000);
+    assert_int_equal(s->ledger.refusals, PROOF_ENVELOPE);
+    assert_int_equal(s->ledger.digest_single, 1048576);
     assert_int_equal(s->timeouts.recipient_budget, 240000); /* C-OUT-02 from here */
     assert_int_equal(s->timeouts.connect, 30000);
     assert_int_equal(s->timeouts.greeting, 60000);
@@ -208,12 +242,14 @@ static void test_defaults(void **state)
     assert_int_equal(s->timeouts.rung, 15000);
     assert_int_equal(s->timeouts.data, 100000);
     assert_int_equal(s->timeouts.block, 180000);
+    assert_int_equal(s->timeouts.leg_stall, 60000); /* C-RCPT-01 */
     assert_int_equal(s->timeouts.final, 590000);
     assert_int_equal(s->timeouts.quit, 5000);
     assert_int_equal(s->timeouts.client_idle, 300000); /* C-IN-07 from here */
     assert_int_equal(s->timeouts.shutdown_grace, 30000);
     assert_int_equal(s->limits.sessions, 10000);
     assert_int_equal(s->limits.recipients, 1000);
+    assert_int_equal(s->limits.legs, 50); /* C-RCPT-01 */
     assert_int_equal(s->limits.errors, 20);
     assert_int_equal(s->limits.line, 4096);
     assert_int_equal(s->limits.auth_line, 12288);
@@ -286,6 +322,42 @@ static void test_everything(void **state)
     assert_int_equal(s->log.sinks[0].format, LOG_TEXT);
     assert_string_equal(s->log.sinks[1].path, "/f");
     assert_int_equal(s->log.sinks[2].kind, LOG_SYSLOG);
+    settings_drop(&s);
+}
+
+/* Each word of a listener means its own value. */
+static void test_listeners(void **state)
+{
+    struct settings *s =
+        parse("listeners = ( { name = \"a\"; port = 1; protocol = \"lmtp\"; client_profile = "
+              "\"exim\"; },\n"
+              "  { name = \"b\"; port = 2; protocol = \"redirect\"; redirect_check = \"enforce\";\n"
+              "    transparent = true; client_profile = \"plain\"; },\n"
+              "  { name = \"c\"; port = 3; protocol = \"redirect\"; redirect_check = \"off\";\n"
+              "    proxy_clients = [ \"10.0.0.0/8\", \"::1\" ]; client_profile = \"postfix\"; },\n"
+              "  { name = \"d\"; port = 4; client_profile = \"sendmail\"; } );\n"
+              "ledger: { refusals = \"queue-id\"; keep = \"10d\"; digest_single = \"2MiB\"; };\n");
+    const struct listener_settings *l = s->listeners;
+
+    (void)state;
+    assert_int_equal(l[0].protocol, LISTENER_LMTP);
+    assert_int_equal(l[0].client_profile, CLIENT_PROFILE_EXIM);
+    assert_int_equal(l[1].protocol, LISTENER_REDIRECT);
+    assert_int_equal(l[1].redirect_check, REDIRECT_CHECK_ENFORCE);
+    assert_true(l[1].transparent);
+    assert_int_equal(l[1].client_profile, CLIENT_PROFILE_PLAIN);
+    assert_int_equal(l[2].redirect_check, REDIRECT_CHECK_OFF);
+    assert_false(l[2].transparent);
+    assert_int_equal(l[2].proxy_count, 2);
+    assert_int_equal(l[2].proxies[0].bits, 8);
+    assert_int_equal(l[2].proxies[1].base.family, ADDR_IP6);
+    assert_int_equal(l[2].allow_count, 0);
+    assert_int_equal(l[2].client_profile, CLIENT_PROFILE_POSTFIX);
+    assert_int_equal(l[3].protocol, LISTENER_SMTP);
+    assert_int_equal(l[3].client_profile, CLIENT_PROFILE_SENDMAIL);
+    assert_int_equal(s->ledger.refusals, PROOF_QUEUE_ID);
+    assert_int_equal(s->ledger.keep, INT64_C(864000000));
+    assert_int_equal(s->ledger.digest_single, 2097152);
     settings_drop(&s);
 }
 
@@ -382,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_printed),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_listeners),
         cmocka_unit_test(test_observe),
         cmocka_unit_test(test_holds),
         cmocka_unit_test(test_helo_name_of_the_host),

@@ -150,7 +150,36 @@ static const struct {
      "at\n"},
     {"no store, C-STS-09", NAME "store: { path = \"\"; };",
      "t.conf:2: store.path = \"\": a restart forgets all MTA-STS policies, and a domain is not "
-     "protected until its policy is fetched again: name a file\n"},
+     "protected until its policy is fetched again: name a file\n"
+     "t.conf:2: store.path = \"\": no ledger: a client that speaks plain SMTP gets one recipient "
+     "domain for each transaction, and recipients of others hear 451 and wait for the next: name a "
+     "file\n"},
+    {"a ledger shorter than queues, C-RCPT-04", NAME "ledger: { keep = \"119h\"; };",
+     "t.conf:2: ledger.keep = \"119h\": Postfix and Sendmail try for 5 days: what is tried again "
+     "after this time goes out twice\n"},
+    {"a ledger as long as queues", NAME "ledger: { keep = \"5d\"; };", ""},
+    {"a leg stalls almost as long as Postfix waits", NAME "timeouts: { leg_stall = \"179s\"; };",
+     ""},
+    {"a leg stalls as long as Postfix waits", NAME "timeouts: { leg_stall = \"180s\"; };",
+     "t.conf:2: timeouts.leg_stall = \"3m\": Postfix gives up when nothing is read for 180 s: "
+     "stay below\n"},
+    {"a leg stalls longer than each alone",
+     NAME "timeouts: { leg_stall = \"61s\"; block = \"60s\"; };",
+     "t.conf:2: timeouts.leg_stall = \"61s\": no effect: it is longer than timeouts.block\n"},
+    {"PROXY header and loopback alone",
+     NAME "listeners = ( { proxy_clients = [ \"127.0.0.1\" ]; } );",
+     "t.conf:2: listeners[0].allow_clients = [ ]: only loopback is let in, but proxy_clients name "
+     "clients elsewhere: name the networks of these\n"},
+    {"caught and loopback alone", NAME "listeners = ( { protocol = \"redirect\"; } );",
+     "t.conf:2: listeners[0].allow_clients = [ ]: only loopback is let in, but what is caught "
+     "comes "
+     "from the addresses of the network: name them, the host's own too\n"},
+    {"LMTP, PROXY header and a caught listener with clients",
+     NAME
+     "listeners = ( { name = \"a\"; protocol = \"lmtp\"; }, { name = \"b\"; port = 1; protocol "
+     "= \"redirect\"; allow_clients = [ \"192.0.2.10\" ]; }, { name = \"c\"; port = 2; "
+     "proxy_clients = [ \"::1\" ]; allow_clients = [ \"192.0.2.10\" ]; } );",
+     ""},
     {"a rung as long as the handshake", NAME "timeouts: { rung = \"15s\"; handshake = \"15s\"; };",
      ""},
     {"a rung longer than the handshake", NAME "timeouts: { rung = \"16s\"; handshake = \"15s\"; };",
