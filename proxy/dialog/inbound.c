@@ -25,6 +25,7 @@ struct inbound *inbound_new(const struct inbound_params *p)
     buf_init(&in->output, INBOUND_OUTPUT_CAP(p->recipients_max));
     for (size_t i = 0; i < INBOUND_RCPT_AHEAD; i++)
         buf_init(&in->slots[i].wire, INBOUND_SLOT_CAP);
+    buf_init(&in->finals.text, INBOUND_OUTPUT_CAP(p->recipients_max));
     return in;
 }
 
@@ -34,6 +35,7 @@ void inbound_free(struct inbound **in)
         return;
     for (size_t i = 0; i < INBOUND_RCPT_AHEAD; i++)
         buf_clear(&(*in)->slots[i].wire);
+    inbound_finals_reset(*in);
     buf_clear(&(*in)->line);
     buf_clear(&(*in)->output);
     free((char *)(*in)->params.helo_name);
@@ -130,8 +132,15 @@ static enum inbound_event feed_body(struct inbound *in, const char *bytes, size_
     return INBOUND_NEED_INPUT;
 }
 
+void inbound_data_refused(struct inbound *in)
+{
+    in->doubt = true;
+    in->owed = in->params.lmtp ? in->accepted : 1;
+}
+
 /* Drop the bytes of a message that nobody asked for.  Its end is answered: whoever sends a message
- * blindly waits for that reply. */
+ * blindly waits for that reply, or in LMTP for one per accepted recipient (RFC 2033 4.2), and would
+ * take one too many for the reply to its next command. */
 static void swallow(struct inbound *in, const char *bytes, size_t n, size_t *used)
 {
     enum data_status status = DATA_MORE;
@@ -145,7 +154,8 @@ static void swallow(struct inbound *in, const char *bytes, size_t n, size_t *use
     }
     if (status == DATA_END) {
         in->phase = in->resume;
-        inbound_say(in, 554, "5.5.1", "No valid recipients: the message was dropped");
+        for (; in->owed > 0; in->owed--)
+            inbound_say(in, 554, "5.5.1", "No valid recipients: the message was dropped");
     }
 }
 
@@ -216,7 +226,8 @@ enum inbound_event inbound_feed(struct inbound *in, const char *bytes, size_t n,
 
 void inbound_end_transaction(struct inbound *in)
 {
-    INVARIANT(in->slot_count == 0);
+    INVARIANT(in->slot_count == 0 && (in->finals.given == 0 || in->finals.next == in->accepted));
+    inbound_finals_reset(in);
     in->phase = IN_IDLE;
     in->prdr = false;
     in->recipients = in->refused = in->accepted = 0;
@@ -268,6 +279,11 @@ bool inbound_esmtp(const struct inbound *in)
 const char *inbound_helo(const struct inbound *in)
 {
     return in->helo;
+}
+
+enum client_kind inbound_client_kind(const struct inbound *in)
+{
+    return client_signs_kind(&in->signs);
 }
 
 const struct xforward *inbound_xforward(const struct inbound *in)

@@ -14,10 +14,10 @@
  *
  * DESCRIPTION
  *      Bytes of the client go in, events for the owner come out, replies gather in
- *      inbound_output().  No socket, no clock.  EHLO, HELO, RSET, NOOP, QUIT, VRFY, HELP, XFORWARD
- *      and all errors of order and syntax are answered here (C-IN-01..07); MAIL, RCPT, DATA and
- *      the end of the message are events that the owner answers with inbound_answer(), at once or
- *      later.
+ *      inbound_output().  No socket, no clock.  EHLO, HELO, LHLO, RSET, NOOP, QUIT, VRFY, HELP,
+ *      XFORWARD and all errors of order and syntax are answered here (C-IN-01..07); MAIL, RCPT,
+ *      DATA and the end of the message are events that the owner answers with inbound_answer(), at
+ *      once or later.
  *
  *      Pipelining: up to INBOUND_RCPT_AHEAD RCPT commands may be waiting for their answers, which
  *      the owner may give in any order; the replies leave in the order of the commands (C-IN-03).
@@ -32,11 +32,13 @@
  *      the line, and there a control byte (500 or 501).  Clients that end lines with a bare LF are
  *      not served: to guess where their lines end is to let a message smuggle commands.
  *
- *      DATA behind only refused recipients is 554 5.5.1 and ends the transaction (C-IN-03).
+ *      DATA behind only refused recipients is 554 5.5.1 (in LMTP 503 5.5.1, RFC 2033 4.2) and ends
+ *      the transaction (C-IN-03).
  *      Behind any refused DATA a client may have sent its message along unasked; it is recognised
  *      by the first line that follows: anything that does not look like a command of the table.
- *      Then all to the end of data is dropped, and that end is answered 554 5.5.1.  So a body is
- *      never taken for commands.  For the same reason the chunk behind a (refused) BDAT is dropped.
+ *      Then all to the end of data is dropped, and that end is answered 554 5.5.1; in LMTP once for
+ *      each recipient that was accepted, which may be none.  So a body is never taken for commands.
+ *      For the same reason the chunk behind a (refused) BDAT is dropped.
  *
  *      Errors are those of syntax and order; refused recipients are none.  Behind `errors_max` of
  *      them without a delivered message the next one is answered 421 4.7.0, and INBOUND_CLOSE
@@ -101,7 +103,7 @@ struct inbound_what {
 struct inbound *inbound_new(const struct inbound_params *p);
 void inbound_free(struct inbound **in);
 
-/* The greeting "220 <helo_name> ESMTP tlsmend"; once, first. */
+/* The greeting "220 <helo_name> ESMTP tlsmend" (LMTP in LMTP); once, first. */
 void inbound_greet(struct inbound *in);
 
 enum inbound_event inbound_feed(struct inbound *in, const char *bytes, size_t n, size_t *used,
@@ -114,19 +116,24 @@ enum inbound_event inbound_feed(struct inbound *in, const char *bytes, size_t n,
  */
 void inbound_answer(struct inbound *in, unsigned slot, const struct reply *r);
 /*
- * Does the client get a final reply for each accepted recipient: in LMTP (RFC 2033 4.2), and with PRDR
- * in force where more than one was accepted?  Then behind INBOUND_BODY_END each is given with
- * inbound_answer_each(), once, in any order (index 0 is the first accepted RCPT command); they leave
- * in order, as soon as there is no gap, behind "353" with PRDR.  When all are given,
- * inbound_answer() ends the transaction: with PRDR it is the reply for the whole message, in LMTP
- * it is not written.
+ * Does the client get a final reply for each accepted recipient: in LMTP (RFC 2033 4.2), and with
+ * PRDR in force where more than one was accepted?  Then behind INBOUND_BODY_END each is given with
+ * inbound_answer_each(), once, in any order (index 0 is the first accepted RCPT command; codes as in
+ * inbound_answer()); they leave in order, as soon as there is no gap, behind "353" with PRDR.  When
+ * all are given, inbound_answer() ends the transaction: with PRDR it is the reply for the whole
+ * message, in LMTP it is not written.  If none was given, inbound_answer() is the answer for each
+ * too; to call it when only some were given is a mistake that ends the program.
+ *
+ * A PRDR client (Exim) takes an overall 4yz also for those who heard 2yz, and an overall 5yz for
+ * all.  Where a recipient heard something milder than that, 250 is written instead.
  */
 bool inbound_answers_each(const struct inbound *in);
 void inbound_answer_each(struct inbound *in, unsigned index, const struct reply *r);
 
 /* Replies to send; the owner consumes them (buf_consume, buf_reset).  inbound_feed() reads no more
  * while INBOUND_OUTPUT_HIGH or more is here; where the owner moves output elsewhere, it stops
- * feeding by the same mark.  At most some 230 KiB gather, and 506 bytes per recipient with PRDR. */
+ * feeding by the same mark.  At most some 230 KiB gather, and 506 bytes per recipient with LMTP and
+ * PRDR; the same again may wait for a recipient that comes before them. */
 #define INBOUND_OUTPUT_HIGH 32768
 struct buf *inbound_output(struct inbound *in);
 
@@ -138,7 +145,7 @@ void inbound_idle(struct inbound *in);
 bool inbound_in_transaction(const struct inbound *in);
 bool inbound_owes_answer(const struct inbound *in); /* the client may wait: its silence is ours */
 bool inbound_in_body(const struct inbound *in);     /* between 354 and the end of data */
-bool inbound_esmtp(const struct inbound *in);       /* EHLO was said, not HELO */
+bool inbound_esmtp(const struct inbound *in);       /* EHLO or LHLO was said, not HELO */
 const char *inbound_helo(const struct inbound *in); /* escaped already; "" before */
 enum client_kind inbound_client_kind(const struct inbound *in); /* by the commands so far */
 const struct xforward *inbound_xforward(const struct inbound *in);

@@ -17,27 +17,32 @@ void inbound_say(struct inbound *in, int code, const char *enh, const char *text
 
 void inbound_greet(struct inbound *in)
 {
-    INVARIANT(buf_addf(&in->output, "220 %s ESMTP tlsmend\r\n", in->params.helo_name));
+    INVARIANT(buf_addf(&in->output, "220 %s %s tlsmend\r\n", in->params.helo_name,
+                       in->params.lmtp ? "LMTP" : "ESMTP"));
 }
 
-/* Only the first line of a reply: the rest is not copied. */
-static struct reply first_line(const struct reply *r)
+/* The reply, or where much waits only its first line.  It borrows: not to be cleared. */
+static struct reply as_it_fits(const struct inbound *in, const struct reply *r)
 {
-    struct reply first = *r;
-    const char *end = r->text.n > 0 ? memchr(r->text.p, '\n', r->text.n) : NULL;
+    size_t wait = in->held > in->finals.text.n ? in->held : in->finals.text.n;
+    struct reply fit = *r;
+    const char *end;
 
+    if (r->text.n == 0 || in->output.n + wait + r->text.n <= INBOUND_ANSWERS_WHOLE)
+        return fit;
+    fit.text.n = r->text.n < INBOUND_LINE_CAP ? r->text.n : INBOUND_LINE_CAP; /* no more is sent */
+    end = memchr(r->text.p, '\n', fit.text.n);
     if (end != NULL)
-        first.text.n = (size_t)(end - r->text.p);
-    first.line_count = 1;
-    return first;
+        fit.text.n = (size_t)(end - r->text.p);
+    fit.line_count = 1;
+    return fit;
 }
 
-static void add_reply(struct inbound *in, const struct reply *r, struct buf *out)
+void inbound_add_reply(struct inbound *in, const struct reply *r, struct buf *out)
 {
-    struct reply first = first_line(r);
-    bool whole = in->output.n + in->held + r->text.n <= INBOUND_ANSWERS_WHOLE;
+    struct reply fit = as_it_fits(in, r);
 
-    INVARIANT(reply_write(whole ? r : &first, out));
+    INVARIANT(reply_write(&fit, out));
 }
 
 unsigned inbound_slot_take(struct inbound *in)
@@ -78,14 +83,14 @@ static void answer_rcpt(struct inbound *in, unsigned slot, const struct reply *r
         in->recipients--;
         in->refused++;
     }
-    add_reply(in, r, &s->wire);
+    inbound_add_reply(in, r, &s->wire);
     in->held += s->wire.n;
     flush_slots(in);
 }
 
 static void answer_mail(struct inbound *in, const struct reply *r)
 {
-    add_reply(in, r, &in->output);
+    inbound_add_reply(in, r, &in->output);
     if (r->code / 100 == 2)
         in->phase = IN_MAIL;
     else
@@ -94,31 +99,26 @@ static void answer_mail(struct inbound *in, const struct reply *r)
 
 static void answer_data(struct inbound *in, const struct reply *r)
 {
-    add_reply(in, r, &in->output);
+    inbound_add_reply(in, r, &in->output);
     if (r->code == 354) {
         in->phase = IN_BODY;
         in->body_bad = false;
         data_decoder_start(&in->decoder, in->params.data_mode);
     } else {
+        inbound_data_refused(in);
         inbound_end_transaction(in);
-        in->doubt = true;
     }
 }
 
-/* PRDR (draft-hall-prdr): 353, a reply for each recipient that was accepted, then the one for all.
- */
 static void answer_final(struct inbound *in, const struct reply *r)
 {
-    struct reply one = first_line(r);
-
-    if (in->prdr && in->accepted > 1) {
-        INVARIANT(buf_add(&in->output, SLICE("353 One reply for each recipient follows\r\n")));
-        for (unsigned i = 0; i < in->accepted; i++)
-            INVARIANT(reply_write(&one, &in->output));
+    if (inbound_answers_each(in)) {
+        inbound_finals_end(in, r);
+    } else {
+        inbound_add_reply(in, r, &in->output);
+        if (r->code / 100 == 2)
+            in->errors = 0;
     }
-    add_reply(in, r, &in->output);
-    if (r->code / 100 == 2)
-        in->errors = 0;
     inbound_end_transaction(in);
 }
 
@@ -130,16 +130,23 @@ static bool is_answer(const struct inbound *in, int code)
     return code / 100 == 2 || code / 100 == 4 || code / 100 == 5;
 }
 
+void inbound_reply_said(const struct inbound *in, const struct reply *r, struct reply *said)
+{
+    struct reply fit = as_it_fits(in, r);
+
+    reply_init(said);
+    reply_copy(said, &fit);
+    if (said->code == 421) /* design section 7: to a client 421 is the death of the relayhost */
+        reply_recode(said, 451);
+    if (!is_answer(in, said->code))
+        reply_set(said, 451, "4.5.0", SLICE("tlsmend: the MX gave an answer that fits nothing"));
+}
+
 void inbound_answer(struct inbound *in, unsigned slot, const struct reply *r)
 {
     struct reply said;
 
-    reply_init(&said);
-    reply_copy(&said, r);
-    if (said.code == 421) /* design section 7: to a client 421 is the death of the relayhost */
-        reply_recode(&said, 451);
-    if (!is_answer(in, said.code))
-        reply_set(&said, 451, "4.5.0", SLICE("tlsmend: the MX gave an answer that fits nothing"));
+    inbound_reply_said(in, r, &said);
     switch (in->phase) {
     case IN_MAIL_ASKED:
         answer_mail(in, &said);

@@ -6,6 +6,7 @@
 #include "proxy/dialog/inbound_internal.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+#define XFORWARD_OFFER "XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE"
 
 typedef enum inbound_event command_fn(struct inbound *in, struct slice args,
                                       struct inbound_what *what);
@@ -29,6 +30,7 @@ static const struct command_rule {
     /* clang-format off */
     {COMMAND_EHLO,     IN_ANY,             ARGS_NEEDED, cmd_hello,    "",      NULL},
     {COMMAND_HELO,     IN_ANY,             ARGS_NEEDED, cmd_hello,    "",      NULL},
+    {COMMAND_LHLO,     IN_ANY,             ARGS_NEEDED, cmd_hello,    "",      NULL},
     {COMMAND_XFORWARD, IN_START | IN_IDLE, ARGS_NEEDED, cmd_xforward, "",      "In a transaction"},
     {COMMAND_MAIL,     IN_IDLE,            ARGS_NEEDED, cmd_mail,     "FROM:", "Nested MAIL"},
     {COMMAND_RCPT,     IN_MAIL,            ARGS_NEEDED, cmd_rcpt,     "TO:",   "Need MAIL first"},
@@ -76,40 +78,57 @@ static enum inbound_event fail(struct inbound *in, int code, const char *enh, co
     return INBOUND_NEED_INPUT;
 }
 
+/* LMTP: no PRDR, for each recipient has its reply anyhow; and no LIMITS RCPTDOMAINMAX, for a client
+ * that splits mail by domain gains nothing by it where no reply stands for several recipients. */
+static void write_offers(struct inbound *in)
+{
+    const char *requiretls = in->params.requiretls ? "250-REQUIRETLS\r\n" : "";
+
+    INVARIANT(buf_addf(&in->output,
+                       "250-%s\r\n"
+                       "250-PIPELINING\r\n"
+                       "250-8BITMIME\r\n"
+                       "250-ENHANCEDSTATUSCODES\r\n"
+                       "250-SIZE",
+                       in->params.helo_name));
+    if (in->params.message_size != 0)
+        INVARIANT(buf_addf(&in->output, " %llu", (unsigned long long)in->params.message_size));
+    if (in->params.lmtp)
+        INVARIANT(buf_addf(&in->output, "\r\n%s250 " XFORWARD_OFFER "\r\n", requiretls));
+    else
+        INVARIANT(buf_addf(&in->output,
+                           "\r\n"
+                           "250-" XFORWARD_OFFER "\r\n"
+                           "250-PRDR\r\n"
+                           "%s"
+                           "250 LIMITS RCPTDOMAINMAX=1\r\n",
+                           requiretls));
+}
+
 static enum inbound_event cmd_hello(struct inbound *in, struct slice args,
                                     struct inbound_what *what)
 {
+    struct slice line = buf_slice(&in->line);
+    bool lhlo = slice_istarts(line, SLICE("LHLO"));
     bool open = in->phase == IN_MAIL;
     struct slice name;
 
     (void)what;
-    in->esmtp = slice_istarts(buf_slice(&in->line), SLICE("EHLO"));
+    if (lhlo && !in->params.lmtp)
+        return fail(in, 500, "5.5.1", "This is SMTP: say EHLO or HELO");
+    if (!lhlo && in->params.lmtp) /* RFC 2033 4.1: never 2yz, best 500 */
+        return fail(in, 500, "5.5.1", "This is LMTP: say LHLO");
+    in->esmtp = lhlo || slice_istarts(line, SLICE("EHLO"));
     (void)slice_word(&args, &name);
     name = slice_first(name, sizeof(in->helo) - 1);
     for (size_t i = 0; i < name.n; i++) /* for records: printable, one word */
         in->helo[i] = name.p[i] > 0x20 && name.p[i] < 0x7f ? name.p[i] : '?';
     in->helo[name.n] = '\0';
     inbound_end_transaction(in);
-    if (!in->esmtp) {
+    if (in->esmtp)
+        write_offers(in);
+    else
         INVARIANT(buf_addf(&in->output, "250 %s\r\n", in->params.helo_name));
-    } else {
-        INVARIANT(buf_addf(&in->output,
-                           "250-%s\r\n"
-                           "250-PIPELINING\r\n"
-                           "250-8BITMIME\r\n"
-                           "250-ENHANCEDSTATUSCODES\r\n"
-                           "250-SIZE",
-                           in->params.helo_name));
-        if (in->params.message_size != 0)
-            INVARIANT(buf_addf(&in->output, " %llu", (unsigned long long)in->params.message_size));
-        INVARIANT(buf_addf(&in->output,
-                           "\r\n"
-                           "250-XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE\r\n"
-                           "250-PRDR\r\n"
-                           "%s"
-                           "250 LIMITS RCPTDOMAINMAX=1\r\n",
-                           in->params.requiretls ? "250-REQUIRETLS\r\n" : ""));
-    }
     return open ? INBOUND_RESET : INBOUND_NEED_INPUT;
 }
 
@@ -141,7 +160,8 @@ static enum inbound_event cmd_mail(struct inbound *in, struct slice args, struct
     if (e.code != 0)
         return fail(in, e.code, e.enh, e.text);
     /* Not offered to this client, and so a parameter like any unknown one (C-IN-06). */
-    if (what->params.requiretls && !(in->params.requiretls && in->esmtp))
+    if ((what->params.requiretls && !(in->params.requiretls && in->esmtp)) ||
+        (what->params.prdr && in->params.lmtp))
         return fail(in, 555, "5.5.4", "Unsupported MAIL parameter");
     if (in->params.message_size != 0 && what->params.size > in->params.message_size) {
         inbound_say(in, 552, "5.3.4", "The message is larger than tlsmend is set to take");
@@ -183,9 +203,9 @@ static enum inbound_event cmd_data(struct inbound *in, struct slice args, struct
         in->phase = IN_DATA_ASKED;
         return INBOUND_DATA;
     }
-    /* C-IN-03.  The transaction is over: nothing could come of it any more. */
-    in->doubt = true;
-    inbound_say(in, 554, "5.5.1", "No valid recipients");
+    /* C-IN-03.  The transaction is over: nothing could come of it any more.  RFC 2033 4.2: 503. */
+    inbound_data_refused(in);
+    inbound_say(in, in->params.lmtp ? 503 : 554, "5.5.1", "No valid recipients");
     inbound_end_transaction(in);
     return INBOUND_RESET;
 }
@@ -281,11 +301,12 @@ static bool looks_like_command(const struct inbound *in, const struct command *c
 
 static enum inbound_event out_of_order(struct inbound *in, const struct command_rule *rule)
 {
+    const char *say_hello = in->params.lmtp ? "Say LHLO first" : "Say EHLO or HELO first";
     bool hello = in->phase == IN_START && rule->verb != COMMAND_XFORWARD;
 
     if (rule->verb == COMMAND_DATA)
-        in->doubt = true;
-    return fail(in, 503, "5.5.1", hello ? "Say EHLO or HELO first" : rule->out_of_order);
+        inbound_data_refused(in);
+    return fail(in, 503, "5.5.1", hello ? say_hello : rule->out_of_order);
 }
 
 enum inbound_event inbound_run_line(struct inbound *in, struct inbound_what *what)
@@ -293,6 +314,8 @@ enum inbound_event inbound_run_line(struct inbound *in, struct inbound_what *wha
     struct command c = command_parse(buf_slice(&in->line));
     const struct command_rule *rule = rule_of(c.verb);
     bool may_pass = c.verb == COMMAND_RCPT && c.args.n > 0 && !in->line_too_long;
+    unsigned errors = in->errors;
+    enum inbound_event ev;
 
     /* RFC 2920 3.1: only RCPT goes on while replies to RCPT are still to come. */
     if (in->slot_count > 0 && !may_pass)
@@ -314,5 +337,8 @@ enum inbound_event inbound_run_line(struct inbound *in, struct inbound_what *wha
         return fail(in, 501, "5.5.4", "No argument is allowed");
     if (c.verb != COMMAND_RCPT && has_control_bytes(c.args)) /* cmd_rcpt() sees to its own */
         return fail(in, 501, "5.5.4", "Control bytes in the command");
-    return rule->run(in, c.args, what);
+    ev = rule->run(in, c.args, what);
+    if (ev != INBOUND_WAIT && in->errors == errors)
+        client_signs_command(&in->signs, buf_slice(&in->line));
+    return ev;
 }

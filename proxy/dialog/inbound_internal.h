@@ -5,7 +5,8 @@
  *
  * DESCRIPTION
  *      inbound.c takes bytes and cuts them into lines and content; inbound_commands.c holds the
- *      command table; inbound_answers.c keeps the replies in order.
+ *      command table; inbound_answers.c keeps the replies in order; inbound_finals.c does so for
+ *      the final replies of LMTP and PRDR.
  */
 #ifndef TLSMEND_DIALOG_INBOUND_INTERNAL_H
 #define TLSMEND_DIALOG_INBOUND_INTERNAL_H
@@ -34,11 +35,26 @@ struct inbound_slot { /* one RCPT that the owner has to answer */
     struct buf wire; /* its reply, waiting for those before it */
 };
 
+/* A final reply of LMTP or PRDR that waits for those before it: a part of finals.text. */
+struct inbound_final {
+    uint32_t at, n; /* n 0: not given yet */
+};
+
+struct inbound_finals {
+    unsigned next;                 /* the first that has not left */
+    unsigned given;                /* so many were */
+    unsigned heard;                /* classes of replies that were: 1 << 2, 1 << 4, 1 << 5 */
+    struct inbound_final *waiting; /* one for each accepted recipient; NULL: none waits */
+    struct inbound_final last;     /* the recipients of an MX mostly hear the same: kept once */
+    struct buf text;
+};
+
 /*
- * Memory (design promise 6): replies are kept whole while all that wait, in slots and in the
- * output, are below ANSWERS_WHOLE; beyond that only the first line of a reply is kept.  So the
+ * Memory (design promise 6): replies are kept whole while all that wait, in slots, in finals and in
+ * the output, are below ANSWERS_WHOLE; beyond that only the first line of a reply is kept.  So the
  * output holds at most that, one whole reply more (REPLY_BYTES_MAX of text, six bytes of code and
- * CRLF per line), a first line for each slot, and with PRDR one for each recipient.
+ * CRLF per line), a first line for each slot, and with LMTP and PRDR one for each recipient.
+ * finals.text holds no more than that either: it counts with what has left it already.
  */
 #define INBOUND_ANSWERS_WHOLE ((size_t)INBOUND_OUTPUT_HIGH + REPLY_BYTES_MAX)
 #define INBOUND_LINE_CAP 506 /* what reply_write() makes of one line, at most */
@@ -59,6 +75,7 @@ struct inbound {
     char line_last; /* the byte before, across calls */
     uint64_t chunk; /* bytes of a refused BDAT still to drop */
     bool doubt;     /* DATA was refused: a message may follow all the same */
+    unsigned owed;  /* ... whose end gets so many replies */
 
     enum inbound_phase resume; /* behind IN_SWALLOW */
 
@@ -67,11 +84,13 @@ struct inbound {
 
     struct inbound_slot slots[INBOUND_RCPT_AHEAD]; /* a ring */
     unsigned slot_first, slot_count;
-    size_t held;         /* bytes in slots */
+    size_t held;         /* bytes that slots and finals will be in the output */
     unsigned recipients; /* RCPT commands of the transaction that are not refused */
     unsigned refused;    /* ... and those that are: the owner remembers them too */
     unsigned accepted;
+    struct inbound_finals finals;
 
+    struct client_signs signs;
     char helo[256];
     struct xforward xforward;
     bool xforward_stale; /* of an ended transaction */
@@ -80,7 +99,15 @@ struct inbound {
 
 /* inbound_answers.c */
 void inbound_say(struct inbound *in, int code, const char *enh, const char *text);
+void inbound_add_reply(struct inbound *in, const struct reply *r, struct buf *out);
+/* What the client hears for `r` at this place; `said` is initialised by this. */
+void inbound_reply_said(const struct inbound *in, const struct reply *r, struct reply *said);
 unsigned inbound_slot_take(struct inbound *in); /* the next in the ring; it must not be full */
+
+/* inbound_finals.c */
+void inbound_finals_reset(struct inbound *in);
+/* inbound_answer() at the end of data; the caller ends the transaction. */
+void inbound_finals_end(struct inbound *in, const struct reply *r);
 
 /* inbound_commands.c: run the whole line.  INBOUND_NEED_INPUT: go on; INBOUND_WAIT: run it again
  * later. */
@@ -88,6 +115,7 @@ enum inbound_event inbound_run_line(struct inbound *in, struct inbound_what *wha
 
 /* inbound.c */
 void inbound_end_transaction(struct inbound *in);
+void inbound_data_refused(struct inbound *in); /* before the end of the transaction */
 void inbound_swallow_line(struct inbound *in); /* the line in hand begins a message unasked for */
 
 #endif

@@ -19,6 +19,7 @@ struct command command_parse(struct slice line)
         {"NOOP", COMMAND_NOOP}, {"QUIT", COMMAND_QUIT},         {"VRFY", COMMAND_VRFY},
         {"EXPN", COMMAND_EXPN}, {"HELP", COMMAND_HELP},         {"XFORWARD", COMMAND_XFORWARD},
         {"BDAT", COMMAND_BDAT}, {"STARTTLS", COMMAND_STARTTLS}, {"AUTH", COMMAND_AUTH},
+        {"LHLO", COMMAND_LHLO},
     };
     struct command c = {COMMAND_UNKNOWN, line};
     struct slice word;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NAME
- *      command - the client's command lines (RFC 5321 4.1.1, RFC 1870, RFC 6152, RFC 8689, XFORWARD,
- *      PRDR)
+ *      command - the client's command lines (RFC 5321 4.1.1, RFC 2033, RFC 1870, RFC 6152, RFC 8689,
+ *      XFORWARD, PRDR)
  *
  * DESCRIPTION
  *      Pure.  One line without its CRLF goes in; slices of the result point into it.
@@ -18,6 +18,7 @@ enum command_verb {
     COMMAND_UNKNOWN,
     COMMAND_HELO,
     COMMAND_EHLO,
+    COMMAND_LHLO, /* RFC 2033 */
     COMMAND_MAIL,
     COMMAND_RCPT,
     COMMAND_DATA,
