@@ -129,10 +129,8 @@ static enum proxy_status v1_feed(struct proxy_header *h, size_t fresh)
 
         if (behind_cr != (h->bytes[i] == '\n'))
             return bad(h, "version 1: a CR or LF alone");
-        if (behind_cr) {
-            INVARIANT(i + 1 == h->n); /* more was not wanted */
-            return v1_line(h);
-        }
+        if (behind_cr) /* more was only wanted where no header could end yet */
+            return i + 1 == h->n ? v1_line(h) : bad(h, "version 1: the line is too short");
         if (h->bytes[i] == '\0')
             return bad(h, "version 1: a NUL");
     }

@@ -183,6 +183,7 @@ static void what_is_no_header(void **state)
         /* blanks and words */
         {SLICE("PROXY TCP4\r\n"), 11},
         {SLICE("PROXY TCP4 \r\n"), SIZE_MAX},
+        {SLICE("PROXY TCP6 \r\nQUIT\r\n"), 13},
         {SLICE("PROXY TCP4 192.0.2.1 198.51.100.2 4711\r\n"), SIZE_MAX},
         {SLICE("PROXY TCP4 192.0.2.1 198.51.100.2 4711 \r\n"), SIZE_MAX},
         {SLICE("PROXY TCP4 192.0.2.1 198.51.100.2 4711 25 \r\n"), SIZE_MAX},
