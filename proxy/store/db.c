@@ -11,18 +11,28 @@
 #include "proxy/store/db_file_internal.h"
 
 #define DB_APPLICATION 0x746c736d /* "tlsm" in the file's header */
-#define DB_VERSION 1
-#define CHECK_STEPS 1000 /* of SQLite's machine, between two looks at the clock */
+#define DB_VERSION 2              /* 1: without the ledger */
+#define CHECK_STEPS 1000          /* of SQLite's machine, between two looks at the clock */
 
 /* One tree for each table: an index beside it could contradict it in a damaged file, and then a write
  * takes the wrong row away. */
+#define SCHEMA_LEDGER                                                         \
+    "CREATE TABLE ledger (sender TEXT NOT NULL, recipient TEXT NOT NULL,"     \
+    " digest BLOB NOT NULL, outcome TEXT NOT NULL, code INTEGER NOT NULL,"    \
+    " ours INTEGER NOT NULL, untold INTEGER NOT NULL, size INTEGER NOT NULL," \
+    " at INTEGER NOT NULL, until INTEGER NOT NULL, reply TEXT NOT NULL,"      \
+    " mx TEXT NOT NULL, address TEXT NOT NULL, transaction_id TEXT NOT NULL," \
+    " queue_id TEXT NOT NULL, client TEXT NOT NULL, helo TEXT NOT NULL,"      \
+    " ident TEXT NOT NULL, PRIMARY KEY (sender, recipient, digest))"          \
+    " STRICT, WITHOUT ROWID;"
+
 static const char schema[] =
     "CREATE TABLE policies (domain TEXT PRIMARY KEY NOT NULL, id TEXT NOT NULL,"
     " fetched INTEGER NOT NULL, used INTEGER NOT NULL, body BLOB NOT NULL)"
     " STRICT, WITHOUT ROWID;"
     "CREATE TABLE rungs (address TEXT NOT NULL, port INTEGER NOT NULL, rung TEXT NOT NULL,"
     " learned INTEGER NOT NULL, until INTEGER NOT NULL, times INTEGER NOT NULL,"
-    " PRIMARY KEY (address, port)) STRICT, WITHOUT ROWID;";
+    " PRIMARY KEY (address, port)) STRICT, WITHOUT ROWID;" SCHEMA_LEDGER;
 
 static const char *const statements[DB_STATEMENT_COUNT] = {
     [DB_BEGIN] = "BEGIN IMMEDIATE",
@@ -33,6 +43,9 @@ static const char *const statements[DB_STATEMENT_COUNT] = {
     [DB_PUT_RUNG] = "INSERT OR REPLACE INTO rungs (address, port, rung, learned, until, times)"
                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [DB_DROP_RUNG] = "DELETE FROM rungs WHERE address = ?1 AND port = ?2",
+    [DB_PUT_LEDGER] = "INSERT OR REPLACE INTO ledger (" DB_LEDGER_COLUMNS ") VALUES (?1, ?2, ?3,"
+                      " ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+    [DB_DROP_LEDGER] = "DELETE FROM ledger WHERE recipient = ?1 AND sender = ?2 AND digest = ?3",
 };
 
 static int64_t now_ms(void)
@@ -63,22 +76,22 @@ static bool ask(struct db *db, const char *sql, int64_t *value, struct db_error 
     return rc == SQLITE_OK || db_fail(db, rc, e);
 }
 
-/* Whose file is it?  *empty: nobody's yet. */
-static bool ours(struct db *db, bool *empty, struct db_error *e)
+/* Whose file is it, and how old?  *empty: nobody's yet. */
+static bool ours(struct db *db, bool *empty, int64_t *version, struct db_error *e)
 {
-    int64_t application = 0, version = 0, tables = 0;
+    int64_t application = 0, tables = 0;
 
     if (!ask(db, "PRAGMA application_id", &application, e) ||
-        !ask(db, "PRAGMA user_version", &version, e) ||
+        !ask(db, "PRAGMA user_version", version, e) ||
         !ask(db, "SELECT count(*) FROM sqlite_master", &tables, e))
         return false;
-    *empty = application == 0 && version == 0 && tables == 0;
+    *empty = application == 0 && *version == 0 && tables == 0;
     if (*empty)
         return true;
     if (application != DB_APPLICATION)
         return db_error(e, DB_FOREIGN, "it is the database of another program",
                         "give tlsmend a file of its own (store.path)");
-    if (version > DB_VERSION)
+    if (*version > DB_VERSION)
         return db_error(e, DB_FOREIGN, "it was made by a newer tlsmend",
                         "install the newer tlsmend again, or give this one another file "
                         "(store.path)");
@@ -123,6 +136,20 @@ static bool make_schema(struct db *db, struct db_error *e)
     return pragma(db, sql, e);
 }
 
+/* From version 1: nothing of it changes. */
+static bool migrate(struct db *db, struct db_error *e)
+{
+    char sql[sizeof(SCHEMA_LEDGER) + 100];
+    int rc;
+
+    (void)snprintf(sql, sizeof(sql), "BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT",
+                   SCHEMA_LEDGER, DB_VERSION);
+    rc = sqlite3_exec(db->sql, sql, NULL, NULL, NULL);
+    if (rc == SQLITE_ERROR) /* a ledger in a file that is too old for one */
+        return db_error(e, DB_DAMAGED, sqlite3_errmsg(db->sql), DB_DAMAGED_HINT);
+    return rc == SQLITE_OK || db_fail(db, rc, e);
+}
+
 static bool prepare(struct db *db, struct db_error *e)
 {
     for (size_t i = 0; i < DB_STATEMENT_COUNT; i++) {
@@ -139,6 +166,7 @@ static bool prepare(struct db *db, struct db_error *e)
 
 static bool set_up(struct db *db, struct db_error *e)
 {
+    int64_t version = 0;
     bool empty;
 
     (void)sqlite3_busy_timeout(db->sql, DB_BUSY_MS);
@@ -149,18 +177,24 @@ static bool set_up(struct db *db, struct db_error *e)
                 "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
                 "PRAGMA temp_store = MEMORY",
                 e) ||
-        !ours(db, &empty, e))
+        !ours(db, &empty, &version, e))
         return false;
     db->empty = empty;
+    db->no_ledger = version < DB_VERSION;
     if (db->read_only)
         return empty || check(db, e);
     /* What was written survives the end of the process; the end of the power takes the last
-     * seconds at most, and never the file. */
-    return pragma(db,
-                  "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                  "PRAGMA journal_size_limit = 16777216",
-                  e) &&
-           check(db, e) && (!empty || make_schema(db, e)) && prepare(db, e);
+     * seconds at most, and never the file.  The ledger asks for more: wait_for_medium(). */
+    if (!pragma(db,
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                "PRAGMA journal_size_limit = 16777216",
+                e) ||
+        !check(db, e) || (empty && !make_schema(db, e)))
+        return false;
+    if (version == 1 && !migrate(db, e))
+        return false;
+    db->no_ledger = false;
+    return prepare(db, e);
 }
 
 static struct db *open_as(const char *path, const char *name, int flags, struct db_error *e)
@@ -259,24 +293,49 @@ static bool write_rung(struct db *db, const struct rung_job *j, struct db_error 
     return bound(db, bad, e) && run(db, which, e);
 }
 
-static bool write_all(struct db *db, const struct policy_job *policies, size_t policy_count,
-                      const struct rung_job *rungs, size_t rung_count, struct db_error *e)
+static bool write_ledger(struct db *db, const struct ledger_job *j, struct db_error *e)
 {
-    for (size_t i = 0; i < policy_count; i++)
-        if (!write_policy(db, &policies[i], e))
+    enum db_statement which = j->gone ? DB_DROP_LEDGER : DB_PUT_LEDGER;
+
+    return bound(db, db_bind_ledger(db->statements[which], j), e) && run(db, which, e);
+}
+
+static bool write_all(struct db *db, const struct db_jobs *jobs, struct db_error *e)
+{
+    for (size_t i = 0; i < jobs->policy_count; i++)
+        if (!write_policy(db, &jobs->policies[i], e))
             return false;
-    for (size_t i = 0; i < rung_count; i++)
-        if (!write_rung(db, &rungs[i], e))
+    for (size_t i = 0; i < jobs->rung_count; i++)
+        if (!write_rung(db, &jobs->rungs[i], e))
+            return false;
+    for (size_t i = 0; i < jobs->ledger_count; i++)
+        if (!write_ledger(db, &jobs->ledger[i], e))
             return false;
     return true;
 }
 
-bool db_write(struct db *db, const struct policy_job *policies, size_t policy_count,
-              const struct rung_job *rungs, size_t rung_count, struct db_error *e)
+/* An entry of the ledger is a promise: its commit waits until the medium has the log (C-OPS-01).  Not
+ * inside a transaction, where SQLite would not hear of it. */
+static bool wait_for_medium(struct db *db, const struct db_jobs *jobs, struct db_error *e)
+{
+    bool durable = false;
+
+    for (size_t i = 0; i < jobs->ledger_count; i++)
+        durable = durable || !jobs->ledger[i].gone;
+    if (durable == db->durable)
+        return true;
+    if (!pragma(db, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", e))
+        return false;
+    db->durable = durable;
+    return true;
+}
+
+bool db_write(struct db *db, const struct db_jobs *jobs, struct db_error *e)
 {
     memset(e, 0, sizeof(*e));
-    if (run(db, DB_BEGIN, e) && write_all(db, policies, policy_count, rungs, rung_count, e) &&
-        run(db, DB_COMMIT, e))
+    if (!wait_for_medium(db, jobs, e))
+        return false;
+    if (run(db, DB_BEGIN, e) && write_all(db, jobs, e) && run(db, DB_COMMIT, e))
         return true;
     /* Fails where SQLite rolled back by itself. */
     (void)sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL, NULL);

@@ -10,6 +10,12 @@
 
 #include "proxy/store/db_internal.h"
 
+/* The columns of the ledger; the key, and what is behind it. */
+#define DB_LEDGER_KEY "recipient, sender, digest"
+#define DB_LEDGER_COLUMNS                                                               \
+    DB_LEDGER_KEY ", outcome, code, ours, untold, size, at, until, reply, mx, address," \
+                  " transaction_id, queue_id, client, helo, ident"
+
 enum db_statement {
     DB_BEGIN,
     DB_COMMIT,
@@ -17,6 +23,8 @@ enum db_statement {
     DB_DROP_POLICY,
     DB_PUT_RUNG,
     DB_DROP_RUNG,
+    DB_PUT_LEDGER,
+    DB_DROP_LEDGER,
     DB_STATEMENT_COUNT
 };
 
@@ -24,7 +32,9 @@ struct db {
     sqlite3 *sql;
     char *path;
     bool read_only;
-    bool empty; /* it has no tables (read_only), or had none */
+    bool empty;     /* it has no tables (read_only), or had none */
+    bool no_ledger; /* read_only: it was made before there was one */
+    bool durable;   /* a commit waits for the medium */
     sqlite3_stmt *statements[DB_STATEMENT_COUNT];
 };
 
@@ -41,5 +51,11 @@ bool db_look(const char *path, bool read_only, struct db_error *e);
 /* The name under which SQLite reads the file without any other; NULL: that would not be all of it.
  * free() it. */
 char *db_frozen_name(const char *path);
+
+/* The ledger's rows: db_ledger.c.  The first returns what SQLite's bind functions did, or-ed; the
+ * second answers whether the row can be used. */
+int db_bind_ledger(sqlite3_stmt *s, const struct ledger_job *j);
+bool db_ledger_row(struct ledger *l, sqlite3_stmt *s, wall_ms now);
+struct slice db_text_at(sqlite3_stmt *s, int column);
 
 #endif

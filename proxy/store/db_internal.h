@@ -31,8 +31,16 @@ struct db_error {
 };
 
 struct db_loaded {
-    size_t policies, rungs, dropped; /* dropped: rows of which nothing could be used */
-    char first_dropped[64];
+    size_t policies, rungs, ledger, dropped; /* dropped: rows of which nothing could be used */
+    char first_dropped[64];                  /* a domain or an address */
+};
+
+/* What one transaction writes. */
+struct db_jobs {
+    const struct policy_job *policies;
+    const struct rung_job *rungs;
+    const struct ledger_job *ledger;
+    size_t policy_count, rung_count, ledger_count;
 };
 
 struct db;
@@ -40,11 +48,11 @@ struct db;
 /* NULL: *e says why.  read_only: no file is made and none changed. */
 struct db *db_open(const char *path, bool read_only, struct db_error *e);
 void db_close(struct db **db); /* NULL is fine */
-bool db_load(struct db *db, struct policies *p, struct rungs *r, struct db_loaded *out,
-             struct db_error *e);
-/* One transaction: all or nothing. */
-bool db_write(struct db *db, const struct policy_job *policies, size_t policy_count,
-              const struct rung_job *rungs, size_t rung_count, struct db_error *e);
+bool db_load(struct db *db, struct policies *p, struct rungs *r, struct ledger *l, wall_ms now,
+             struct db_loaded *out, struct db_error *e);
+/* One transaction: all or nothing.  Where it puts entries into the ledger, they are on the medium when it
+ * returns: a power cut does not take them away. */
+bool db_write(struct db *db, const struct db_jobs *jobs, struct db_error *e);
 /* The file has another name now, or none: what is written would be lost. */
 bool db_moved(const struct db *db);
 /* Renames the file (and what belongs to it) to NAME.damaged-<time>; *kept_as gets the name. */

@@ -8,19 +8,19 @@
 #include "proxy/store/db_file_internal.h"
 
 #define DROPPED_MAX 1000 /* rows dropped at once; further ones at the next start */
+#define KEY_MAX 3
 
-/* What is to be read of one table.  The first two columns are the key. */
+/* What is to be read of one table.  The first columns are the key. */
 struct source {
     const char *table, *columns, *key;
+    int key_columns;
     const char *order; /* the highest stay when there are more than fit */
     const char *drop;
-    bool (*row)(void *into, sqlite3_stmt *s);
+    bool (*row)(void *into, sqlite3_stmt *s, wall_ms now);
 };
 
 struct bad_row {
-    char *key;
-    size_t key_size;
-    int64_t port;
+    sqlite3_value *key[KEY_MAX];
 };
 
 struct reading {
@@ -29,34 +29,37 @@ struct reading {
     size_t room;
     void *into;
     size_t count;
-    struct bad_row bad[DROPPED_MAX];
+    struct bad_row *bad;
     size_t bad_count;
     struct db_loaded *out;
+    wall_ms now;
 };
 
-static struct slice text_at(sqlite3_stmt *s, int column)
+struct slice db_text_at(sqlite3_stmt *s, int column)
 {
     const void *p = sqlite3_column_blob(s, column); /* before its length is asked */
 
     return p == NULL ? SLICE("") : slice_of(p, (size_t)sqlite3_column_bytes(s, column));
 }
 
-static bool policy_row(void *into, sqlite3_stmt *s)
+static bool policy_row(void *into, sqlite3_stmt *s, wall_ms now)
 {
-    return policies_load(into, text_at(s, 0), text_at(s, 2), sqlite3_column_int64(s, 3),
-                         sqlite3_column_int64(s, 4), text_at(s, 5));
+    (void)now;
+    return policies_load(into, db_text_at(s, 0), db_text_at(s, 1), sqlite3_column_int64(s, 2),
+                         sqlite3_column_int64(s, 3), db_text_at(s, 4));
 }
 
-static bool rung_row(void *into, sqlite3_stmt *s)
+static bool rung_row(void *into, sqlite3_stmt *s, wall_ms now)
 {
     struct ladder_memory m = {.learned = sqlite3_column_int64(s, 3),
                               .until = sqlite3_column_int64(s, 4)};
     int64_t port = sqlite3_column_int64(s, 1), times = sqlite3_column_int64(s, 5);
-    struct slice rung = text_at(s, 2);
+    struct slice rung = db_text_at(s, 2);
     struct addr a;
     unsigned i = 0;
 
-    if (!addr_parse(text_at(s, 0), &a) || port < 0 || port > UINT16_MAX || times < 0 ||
+    (void)now;
+    if (!addr_parse(db_text_at(s, 0), &a) || port < 0 || port > UINT16_MAX || times < 0 ||
         times > UINT16_MAX)
         return false;
     while (i < RUNG_COUNT && !slice_eq(rung, slice_str(tls_rung_name((enum tls_rung)i))))
@@ -69,16 +72,35 @@ static bool rung_row(void *into, sqlite3_stmt *s)
     return rungs_load(into, &a, &m);
 }
 
-static const struct source sources[2] = {
-    {"policies", "domain, 0, id, fetched, used, body", "domain", "used",
-     "DELETE FROM policies WHERE domain = ?1 AND ?2 = 0", policy_row},
-    {"rungs", "address, port, rung, learned, until, times", "address, port", "until",
-     "DELETE FROM rungs WHERE address = ?1 AND port = ?2", rung_row},
+static bool ledger_row(void *into, sqlite3_stmt *s, wall_ms now)
+{
+    return db_ledger_row(into, s, now);
+}
+
+enum { POLICIES, RUNGS, LEDGER };
+
+static const struct source sources[] = {
+    [POLICIES] = {"policies", "domain, id, fetched, used, body", "domain", 1, "used",
+                  "DELETE FROM policies WHERE domain = ?1", policy_row},
+    [RUNGS] = {"rungs", "address, port, rung, learned, until, times", "address, port", 2, "until",
+               "DELETE FROM rungs WHERE address = ?1 AND port = ?2", rung_row},
+    [LEDGER] = {"ledger", DB_LEDGER_COLUMNS, DB_LEDGER_KEY, 3, "until",
+                "DELETE FROM ledger WHERE recipient = ?1 AND sender = ?2 AND digest = ?3",
+                ledger_row},
 };
+
+/* Of a recipient the domain only: the record may go where addresses must not. */
+static struct slice told(struct slice key)
+{
+    for (size_t i = key.n; i > 0; i--)
+        if (key.p[i - 1] == '@')
+            return slice_from(key, i);
+    return key;
+}
 
 static void note_bad(struct reading *r, sqlite3_stmt *s)
 {
-    struct slice key = text_at(s, 0);
+    struct slice key = told(db_text_at(s, 0));
     struct bad_row *bad = &r->bad[r->bad_count];
 
     r->out->dropped++;
@@ -88,10 +110,8 @@ static void note_bad(struct reading *r, sqlite3_stmt *s)
     if (r->bad_count == DROPPED_MAX)
         return;
     r->bad_count++;
-    bad->key = mem_zalloc(key.n + 1);
-    memcpy(bad->key, key.p, key.n);
-    bad->key_size = key.n;
-    bad->port = sqlite3_column_int64(s, 1);
+    for (int i = 0; i < r->from->key_columns; i++)
+        bad->key[i] = sqlite3_value_dup(sqlite3_column_value(s, i));
 }
 
 static int read_rows(struct reading *r, const char *sql)
@@ -102,7 +122,7 @@ static int read_rows(struct reading *r, const char *sql)
     if (rc != SQLITE_OK)
         return rc;
     while (sqlite3_step(s) == SQLITE_ROW) {
-        if (r->from->row(r->into, s))
+        if (r->from->row(r->into, s, r->now))
             r->count++;
         else
             note_bad(r, s);
@@ -131,8 +151,8 @@ static int drop_bad(const struct reading *r, const struct bad_row *bad)
     if (rc != SQLITE_OK)
         return rc;
     /* Neither fails but for want of memory; unbound, the row just stays until the next start. */
-    (void)sqlite3_bind_text(s, 1, bad->key, (int)bad->key_size, SQLITE_STATIC);
-    (void)sqlite3_bind_int64(s, 2, bad->port);
+    for (int i = 0; i < r->from->key_columns; i++)
+        (void)sqlite3_bind_value(s, i + 1, bad->key[i]);
     (void)sqlite3_step(s); /* sqlite3_finalize() tells what it met */
     return sqlite3_finalize(s);
 }
@@ -180,26 +200,32 @@ static int read_table(struct reading *r)
     return rc == SQLITE_OK ? drop_rows(r, there) : rc;
 }
 
-static bool load(struct db *db, const struct source *from, void *into, size_t room,
-                 struct db_loaded *out, size_t *count, struct db_error *e)
+static bool load(struct reading *r, size_t *count, struct db_error *e)
 {
-    struct reading *r = mem_zalloc(sizeof(*r));
     int rc;
 
-    *r = (struct reading){.db = db, .from = from, .into = into, .room = room, .out = out};
+    r->bad = mem_array(DROPPED_MAX, sizeof(struct bad_row));
     rc = read_table(r);
     *count = r->count;
     for (size_t i = 0; i < r->bad_count; i++)
-        free(r->bad[i].key);
-    free(r);
-    return rc == SQLITE_OK || db_fail(db, rc, e);
+        for (int k = 0; k < r->from->key_columns; k++)
+            sqlite3_value_free(r->bad[i].key[k]);
+    free(r->bad);
+    return rc == SQLITE_OK || db_fail(r->db, rc, e);
 }
 
-bool db_load(struct db *db, struct policies *p, struct rungs *r, struct db_loaded *out,
-             struct db_error *e)
+bool db_load(struct db *db, struct policies *p, struct rungs *r, struct ledger *l, wall_ms now,
+             struct db_loaded *out, struct db_error *e)
 {
+    struct reading policies = {.db = db, .from = &sources[POLICIES], .into = p, .out = out};
+    struct reading rungs = {.db = db, .from = &sources[RUNGS], .into = r, .out = out};
+    struct reading ledger = {.db = db, .from = &sources[LEDGER], .into = l, .out = out, .now = now};
+
     memset(out, 0, sizeof(*out));
     memset(e, 0, sizeof(*e));
-    return db->empty || (load(db, &sources[0], p, policies_room(p), out, &out->policies, e) &&
-                         load(db, &sources[1], r, rungs_room(r), out, &out->rungs, e));
+    policies.room = policies_room(p);
+    rungs.room = rungs_room(r);
+    ledger.room = SIZE_MAX; /* none makes room for another */
+    return db->empty || (load(&policies, &out->policies, e) && load(&rungs, &out->rungs, e) &&
+                         (db->no_ledger || load(&ledger, &out->ledger, e)));
 }

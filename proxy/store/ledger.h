@@ -14,8 +14,11 @@
  *      nothing where the ledger is empty.
  *
  *      Writing is asked for with ledger_put(); the ticket it gives is settled when the disk has
- *      answered.  Whoever waits registers a watch, which is called by the store's thread whenever tickets
- *      were settled, and asks then.
+ *      answered: after one commit, or, while the disk is in trouble, after one try (at most about
+ *      DB_BUSY_MS, for the wait for the next regular try is cut short).  Whoever waits registers a watch
+ *      first, which is called by the store's thread whenever tickets were settled, and asks with
+ *      ledger_settled() then, and once right after ledger_put(): without a disk (store.path "", a
+ *      store opened read_only) a ticket has failed at once, and no watch is called.
  */
 #ifndef TLSMEND_STORE_LEDGER_H
 #define TLSMEND_STORE_LEDGER_H
@@ -29,7 +32,7 @@
 
 struct ledger;
 
-struct ledger_entry {               /* constant, and whole: a copy is a copy */
+struct ledger_entry {               /* of a view: its texts live as long as the view */
     const char *sender, *recipient; /* paths without <>; "" for the null sender */
     uint8_t digest[LEDGER_DIGEST_SIZE];
     enum ledger_outcome outcome;
@@ -63,8 +66,9 @@ struct ledger_view *ledger_all(struct ledger *l, wall_ms now);
 bool ledger_ready(struct ledger *l, size_t more, wall_ms now);
 
 /* Copies all; an entry of the same key is replaced.  `until` is set from `at` and `keep`.  *ticket
- * is settled when they are on the disk, or were tried.  False: there is no room for all of them; as many
- * as fit were taken, and there is a ticket for those. */
+ * is settled when they are on the disk, or were tried.  False: there is no room for all of them; as
+ * many as fit were taken, and there is a ticket for those.  The same for an entry that cannot be:
+ * delivered with a code that is not 2yz, refused with one that is not 5yz, a path over 1024 bytes. */
 bool ledger_put(struct ledger *l, const struct ledger_entry *entries, size_t count,
                 uint64_t *ticket);
 /* The client was told: the entry has done its work. */
@@ -77,8 +81,9 @@ enum ledger_state {
 };
 enum ledger_state ledger_settled(struct ledger *l, uint64_t ticket);
 
-/* `fn` is called by the store's thread, with no lock of the ledger held but the watch's own; after
- * ledger_unwatch() it is not running and never will be.  It must not call the ledger. */
+/* `fn` is called by the store's thread, with no lock held; after ledger_unwatch() it is not running
+ * and never will be.  It must not watch or unwatch, and must be quick: others wait.  Unwatch before
+ * store_close(). */
 struct ledger_watch;
 struct ledger_watch *ledger_watch(struct ledger *l, void (*fn)(void *ctx), void *ctx);
 void ledger_unwatch(struct ledger *l, struct ledger_watch **w); /* NULL is fine */

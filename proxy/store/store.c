@@ -18,7 +18,8 @@
 #define BATCH 256 /* of each table, in one transaction */
 #define FIRST_RETRY_MS 1000
 #define LAST_RETRY_MS (60 * 1000LL)
-#define IDLE_MS (60 * 1000LL) /* to look whether the file is still there */
+#define IDLE_MS (60 * 1000LL) /* to look whether the file is still there, and what expired */
+#define EXPIRING_MS 1000      /* between two portions of what expired */
 #define STOP_MS 2000
 #define GRACE_MS 1000
 #define ASIDE_AGAIN_MS \
@@ -30,6 +31,7 @@ struct store {
     bool read_only;
     struct policies *policies;
     struct rungs *rungs;
+    struct ledger *ledger;
     atomic_bool lasting;
 
     struct bell bell; /* its lock guards these too: */
@@ -46,8 +48,10 @@ struct store {
     bool untold;             /* ... which was not told yet */
     mono_ms again, retry_ms; /* in trouble: the next try, and the span to the one behind it */
     mono_ms aside_at;        /* a damaged file was put aside; 0: never */
+    bool expiring;           /* the ledger has more that expired */
     struct policy_job policy_jobs[BATCH];
     struct rung_job rung_jobs[BATCH];
+    struct ledger_job ledger_jobs[BATCH];
 
     pthread_t thread;
     bool started;
@@ -60,14 +64,25 @@ static void wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, mono_ms unti
     (void)pthread_cond_timedwait(cond, lock, &t); /* the caller looks why it returned */
 }
 
-void bell_ring(struct bell *b)
+static void ring(struct bell *b, bool urgent)
 {
     pthread_mutex_lock(&b->lock);
-    if (!b->rung) {
+    if (!b->rung || (urgent && !b->urgent)) {
         b->rung = true;
+        b->urgent = b->urgent || urgent;
         pthread_cond_signal(&b->cond);
     }
     pthread_mutex_unlock(&b->lock);
+}
+
+void bell_ring(struct bell *b)
+{
+    ring(b, false);
+}
+
+void bell_ring_now(struct bell *b)
+{
+    ring(b, true);
 }
 
 static struct record *own_record(const struct store *s, enum record_severity severity,
@@ -113,11 +128,14 @@ static void tell_open(struct store *s)
 
     record_int(r, "policies", (int64_t)policies_count(s->policies));
     record_int(r, "rungs", (int64_t)rungs_count(s->rungs));
+    record_int(r, "ledger", (int64_t)ledger_count(s->ledger));
     if (loaded->dropped > 0) {
         record_int(r, "dropped", (int64_t)loaded->dropped);
         record_strf(r, "detail", "rows could not be used, the first is of %s",
                     loaded->first_dropped);
-        record_cstr(r, "hint", "nothing: policies are fetched and rungs learned again");
+        record_cstr(r, "hint",
+                    "nothing: policies are fetched and rungs learned again; a mail whose entry in "
+                    "the ledger is lost may come twice");
     }
     tell(s, r);
     s->trouble = DB_FINE;
@@ -153,7 +171,8 @@ static bool put_aside(struct store *s, struct db_error *e)
 static bool open_and_load(struct store *s, struct db_error *e)
 {
     s->db = db_open(s->path, s->read_only, e);
-    if (s->db != NULL && !db_load(s->db, s->policies, s->rungs, &s->loaded, e))
+    if (s->db != NULL &&
+        !db_load(s->db, s->policies, s->rungs, s->ledger, clock_ms(CLOCK_REALTIME), &s->loaded, e))
         db_close(&s->db);
     return s->db != NULL;
 }
@@ -172,6 +191,7 @@ static bool attach(struct store *s, struct db_error *e)
     s->was_open = true;
     policies_loaded(s->policies, anew);
     rungs_loaded(s->rungs, anew);
+    ledger_loaded(s->ledger, anew);
     s->untold = true;
     return true;
 }
@@ -186,20 +206,33 @@ static bool out_of_time(struct store *s)
     return over;
 }
 
+static bool write_batch(struct store *s, bool *nothing, struct db_error *e)
+{
+    struct db_jobs jobs = {
+        .policies = s->policy_jobs, .rungs = s->rung_jobs, .ledger = s->ledger_jobs};
+    bool ok;
+
+    jobs.policy_count = policies_take(s->policies, s->policy_jobs, BATCH);
+    jobs.rung_count = rungs_take(s->rungs, s->rung_jobs, BATCH);
+    jobs.ledger_count = ledger_take(s->ledger, s->ledger_jobs, BATCH);
+    *nothing = jobs.policy_count + jobs.rung_count + jobs.ledger_count == 0;
+    ok = *nothing || db_write(s->db, &jobs, e);
+    policies_settle(s->policies, s->policy_jobs, jobs.policy_count, ok);
+    rungs_settle(s->rungs, s->rung_jobs, jobs.rung_count, ok);
+    ledger_settle(s->ledger, s->ledger_jobs, jobs.ledger_count, ok);
+    ledger_tell(s->ledger); /* not behind further batches */
+    return ok;
+}
+
 static bool write_batches(struct store *s, struct db_error *e)
 {
     for (;;) {
-        size_t policies = policies_take(s->policies, s->policy_jobs, BATCH);
-        size_t rungs = rungs_take(s->rungs, s->rung_jobs, BATCH);
-        bool ok;
+        bool nothing;
 
-        if (policies + rungs == 0)
-            return true;
-        ok = db_write(s->db, s->policy_jobs, policies, s->rung_jobs, rungs, e);
-        policies_settle(s->policies, s->policy_jobs, policies, ok);
-        rungs_settle(s->rungs, s->rung_jobs, rungs, ok);
-        if (!ok)
+        if (!write_batch(s, &nothing, e))
             return false;
+        if (nothing)
+            return true;
         if (out_of_time(s)) {
             *e = (struct db_error){.trouble = DB_BUSY,
                                    .detail = "the process ended before all was written",
@@ -239,6 +272,8 @@ static void in_trouble(struct store *s, const struct db_error *e)
 {
     atomic_store(&s->lasting, false);
     tell_trouble(s, e);
+    if (s->retry_ms != 0 && now_ms() < s->again)
+        return; /* somebody asked for a try in between */
     s->retry_ms = s->retry_ms == 0 ? FIRST_RETRY_MS : s->retry_ms * 2;
     if (s->retry_ms > LAST_RETRY_MS)
         s->retry_ms = LAST_RETRY_MS;
@@ -257,14 +292,14 @@ static void no_trouble(struct store *s)
 static uint64_t wait_for_work(struct store *s, bool *stopping)
 {
     struct bell *b = &s->bell;
-    mono_ms until = s->retry_ms != 0 ? s->again : now_ms() + IDLE_MS;
+    mono_ms until = s->retry_ms != 0 ? s->again : now_ms() + (s->expiring ? EXPIRING_MS : IDLE_MS);
     uint64_t asked;
 
     pthread_mutex_lock(&b->lock);
-    while (!s->stopping && s->asked == s->done && !(b->rung && s->retry_ms == 0) &&
+    while (!s->stopping && s->asked == s->done && !b->urgent && !(b->rung && s->retry_ms == 0) &&
            now_ms() < until)
         wait_until(&b->cond, &b->lock, until);
-    b->rung = false;
+    b->rung = b->urgent = false;
     asked = s->asked;
     *stopping = s->stopping;
     pthread_mutex_unlock(&b->lock);
@@ -279,12 +314,16 @@ static void *writer_main(void *arg)
     while (!stopping) {
         uint64_t asked = wait_for_work(s, &stopping);
         struct db_error e = {.trouble = DB_FINE};
-        bool ok = write_round(s, &e);
+        bool ok;
 
+        s->expiring = ledger_begin(s->ledger, clock_ms(CLOCK_REALTIME));
+        ok = write_round(s, &e);
         if (ok)
             no_trouble(s);
         else
             in_trouble(s, &e);
+        ledger_end(s->ledger, ok);
+        ledger_tell(s->ledger);
         pthread_mutex_lock(&s->bell.lock);
         s->done = asked;
         if (!ok)
@@ -333,6 +372,7 @@ static void open_first(struct store *s, struct buf *warning)
         no_trouble(s);
     else
         in_trouble(s, &e);
+    ledger_end(s->ledger, ok);
     if (s->read_only)
         db_close(&s->db);
     else if (!start(s)) {
@@ -340,6 +380,7 @@ static void open_first(struct store *s, struct buf *warning)
         e = (struct db_error){.detail = "no thread can be started",
                               .hint = "raise the limit of threads (ulimit -u, TasksMax)"};
         in_trouble(s, &e);
+        ledger_abandon(s->ledger);
         db_close(&s->db);
     }
     if (!ok && warning != NULL)
@@ -358,6 +399,7 @@ struct store *store_open(const struct store_params *p, struct buf *warning)
     init_locks(s);
     s->policies = policies_new(p->policies_max, lasting, &s->bell);
     s->rungs = rungs_new(p->rungs_max, lasting, &s->bell);
+    s->ledger = ledger_new(p->ledger_max, p->ledger_keep, lasting, &s->bell);
     if (s->path[0] != '\0')
         open_first(s, warning);
     return s;
@@ -414,10 +456,13 @@ void store_close(struct store **held)
     s->stop_by = now_ms() + STOP_MS;
     pthread_cond_signal(&s->bell.cond);
     pthread_mutex_unlock(&s->bell.lock);
-    if (s->started && !thread_ended(s))
+    if (s->started && !thread_ended(s)) {
+        ledger_silence(s->ledger);
         return;
+    }
     policies_free(&s->policies);
     rungs_free(&s->rungs);
+    ledger_free(&s->ledger);
     (void)pthread_cond_destroy(&s->answered);
     (void)pthread_cond_destroy(&s->bell.cond);
     (void)pthread_mutex_destroy(&s->bell.lock);
@@ -438,4 +483,9 @@ struct policies *store_policies(struct store *s)
 struct rungs *store_rungs(struct store *s)
 {
     return s->rungs;
+}
+
+struct ledger *store_ledger(struct store *s)
+{
+    return s->ledger;
 }

@@ -5,12 +5,13 @@
  *
  * DESCRIPTION
  *      One database file, one thread.  What is read in the way of a mail lies in memory
- *      (policies.h, rungs.h), loaded whole when the store opens; changes are marked and written at
- *      once by the thread, in batches, in WAL mode: what was written survives kill -9 (C-STS-09,
- *      C-OPS-01).  A file that cannot be opened, is locked, is from a newer version or is damaged
- *      never stops mail (C-OPS-03): the store then works from memory alone, says so loudly (event
- *      record "store"), and tries again, after a second, then less and less often, at last every
- *      minute.  A damaged file is put aside as NAME.damaged-<time> and a new one made.  A disk
+ *      (policies.h, rungs.h, ledger.h), loaded whole when the store opens; changes are marked and
+ *      written at once by the thread, in batches, in WAL mode: what was written survives kill -9
+ *      (C-STS-09, C-OPS-01), and what the ledger holds a power cut too.  A file that cannot be
+ *      opened, is locked, is from a newer version or is damaged never stops mail (C-OPS-03): the
+ *      store then works from memory alone, says so loudly (event record "store"), and tries again,
+ *      after a second, then less and less often, at last every minute; at once where somebody
+ *      waits (store_flush(), ledger_put()).  A damaged file is put aside as NAME.damaged-<time> and a new one made.  A disk
  *      that is full: the same as one that is locked; what memory holds is written when there is
  *      room.  A file that is removed or replaced under us is made anew from memory.  Opened after
  *      privileges were dropped; the log outlives it.
@@ -29,8 +30,9 @@ struct store;
 struct store_params {
     const char *path; /* "": memory only, silently */
     struct log *log;  /* records "store"; NULL: none (tools) */
+    /* ledger_max 0: what the file has is there, nothing is added (tools) */
     size_t policies_max, rungs_max, ledger_max;
-    int64_t ledger_keep; /* ms */
+    int64_t ledger_keep; /* ms; 0: a week */
     bool read_only; /* for tools beside a daemon: no thread, nothing is written, no file is made */
 };
 

@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 
+#include "proxy/store/ledger.h"
 #include "proxy/store/policies.h"
 #include "proxy/store/rungs.h"
 
@@ -20,9 +21,11 @@ struct bell {
     pthread_mutex_t lock;
     pthread_cond_t cond;
     bool rung;
+    bool urgent; /* somebody waits: now, also while the disk is in trouble */
 };
 
 void bell_ring(struct bell *b);
+void bell_ring_now(struct bell *b);
 
 struct policy_text; /* the text of a policy, counted */
 
@@ -62,5 +65,29 @@ void rungs_settle(struct rungs *r, const struct rung_job *jobs, size_t count, bo
 bool rungs_load(struct rungs *r, const struct addr *a, const struct ladder_memory *m);
 void rungs_loaded(struct rungs *r, bool write_all);
 size_t rungs_room(const struct rungs *r);
+
+struct ledger_row;
+struct ledger_facts;
+
+struct ledger_job {
+    struct ledger_row *row; /* held */
+    bool gone, was_on_disk;
+};
+
+/* keep 0: a week.  max 0: what the disk has can be read, and nothing is added. */
+struct ledger *ledger_new(size_t max, int64_t keep, bool lasting, struct bell *bell);
+void ledger_free(struct ledger **l); /* all watches are gone */
+/* No thread will come: tickets fail at once. */
+void ledger_abandon(struct ledger *l);
+/* A round of the thread: begin, batches of take and settle (one at the least, maybe empty, while the
+ * disk is fine), end, tell.  ledger_begin() drops what expired; true: there is more of it. */
+bool ledger_begin(struct ledger *l, wall_ms now);
+size_t ledger_take(struct ledger *l, struct ledger_job *jobs, size_t max);
+void ledger_settle(struct ledger *l, struct ledger_job *jobs, size_t count, bool ok);
+void ledger_end(struct ledger *l, bool ok);
+void ledger_tell(struct ledger *l);    /* calls the watches */
+void ledger_silence(struct ledger *l); /* ... never again, and none is running */
+bool ledger_load(struct ledger *l, const struct ledger_facts *f, wall_ms now);
+void ledger_loaded(struct ledger *l, bool write_all);
 
 #endif

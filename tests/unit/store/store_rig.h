@@ -65,6 +65,8 @@ __attribute__((unused)) static struct store *rig_open_as(const char *path, bool 
                                              .log = rig_log,
                                              .policies_max = max,
                                              .rungs_max = max,
+                                             .ledger_max = max,
+                                             .ledger_keep = WEEK,
                                              .read_only = read_only},
                       warning);
 }
@@ -85,8 +87,10 @@ __attribute__((unused)) static struct store *rig_open(void)
 
 __attribute__((unused)) static struct store *rig_memory(size_t max)
 {
-    return store_open(&(struct store_params){.path = "", .policies_max = max, .rungs_max = max},
-                      NULL);
+    return store_open(
+        &(struct store_params){
+            .path = "", .policies_max = max, .rungs_max = max, .ledger_max = max},
+        NULL);
 }
 
 __attribute__((unused)) static void rig_close(struct store **s)
