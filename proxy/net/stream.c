@@ -384,6 +384,12 @@ size_t stream_unsent(const struct stream *s)
     return evbuffer_get_length(s->out) + (s->tls != NULL ? evbuffer_get_length(s->tls->out) : 0);
 }
 
+void stream_write_low(struct stream *s, size_t n)
+{
+    s->params.write_low = n;
+    s->above = s->above || stream_unsent(s) > n;
+}
+
 bool stream_heard_early(const struct stream *s)
 {
     return s->heard_early;

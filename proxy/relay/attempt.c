@@ -427,6 +427,10 @@ void result_log(struct log *log, const struct result *res)
         put_reply(r, "reply", res->reply);
         record_cstr(r, "origin", res->reply->origin == REPLY_FROM_MX ? "mx" : "tlsmend");
     }
+    if (res->told != 0)
+        record_int(r, "told", res->told);
+    if (res->in_ledger)
+        record_bool(r, "in_ledger", true);
     record_cstr(r, "reason", reason_info(res->reason)->token);
     if (!fine)
         put_nonempty(r, "hint", reason_info(res->reason)->hint);

@@ -68,7 +68,9 @@ struct result {
     enum result_status status;
     enum reason reason;        /* OK for a delivery, mx-replied for the MX's own refusal */
     enum reason would_defer;   /* OK: nothing, or no observe mode */
-    const struct reply *reply; /* what the client heard about it; NULL: nothing */
+    const struct reply *reply; /* what became of it; NULL: nothing is known */
+    int told;                  /* another code that the client heard in the end; 0: that one */
+    bool in_ledger;            /* the ledger was given an entry for it */
     const char *mx;            /* "" if none decided */
     const char *address;
     const char *tls;    /* "TLSv1.3", "clear", "" */

@@ -144,6 +144,8 @@ static void open_store(struct daemon *d)
         .log = d->log,
         .policies_max = (size_t)d->settings->mta_sts.policies,
         .rungs_max = (size_t)d->settings->tls.ladder_addresses,
+        .ledger_max = (size_t)d->settings->ledger.entries,
+        .ledger_keep = d->settings->ledger.keep,
     };
 
     d->store = store_open(&p, NULL); /* trouble is in the log, loudly, and mail goes on */
@@ -188,6 +190,8 @@ static void warn_unchangeable(struct daemon *d, const struct settings *fresh)
         (void)buf_addf(&note, "mta_sts: fetches and policies take effect at the next start\n");
     if (fresh->tls.ladder_addresses != d->settings->tls.ladder_addresses)
         (void)buf_addf(&note, "tls.ladder_addresses: takes effect at the next start\n");
+    if (fresh->ledger.entries != d->settings->ledger.entries)
+        (void)buf_addf(&note, "ledger.entries: takes effect at the next start\n");
     settings_warnings(fresh, loop_wall(), &note);
     log_lines(d->log, "warning", RECORD_WARNING, buf_slice(&note));
     buf_clear(&note);
@@ -220,6 +224,7 @@ static bool reload_all(struct daemon *d, struct buf *error)
         worker_reload(d->workers[i], snap, &l.fds[i * l.count]);
     listeners_handed_over(&l);
     listeners_clear(&l);
+    ledger_set_keep(store_ledger(d->store), fresh->ledger.keep);
     snapshot_drop(&d->snapshot);
     d->snapshot = snap;
     settings_drop(&d->settings);

@@ -10,6 +10,7 @@
 #ifndef TLSMEND_RELAY_ENVELOPE_H
 #define TLSMEND_RELAY_ENVELOPE_H
 
+#include "config/settings.h"
 #include "proxy/policy/demand.h"
 #include "proxy/smtp/command.h"
 #include "proxy/smtp/header.h"
@@ -32,6 +33,8 @@ struct envelope {
     bool
         tls_required_no; /* "TLS-Required: No" was seen in the header, too late to be honoured (RFC 8689 5) */
     enum observe observe; /* of the listener */
+    struct addr original; /* whom the client meant to reach, where it was caught; ADDR_NONE else */
+    enum redirect_check redirect_check;
     bool log_addresses;   /* settings log.addresses */
 };
 

@@ -321,14 +321,7 @@ static void budget_over(void *owner)
         leg_die_kept(l);
         return;
     }
-    if (l->upstream != NULL) {
-        struct attempt *a = upstream_attempt(l->upstream);
-
-        a->reason = REASON_BUDGET_SPENT;
-        a->outcome = "failed";
-        a->stage = upstream_stage(l->upstream);
-    }
-    leg_die_of_reason(l, REASON_BUDGET_SPENT, "");
+    leg_fail(l, REASON_BUDGET_SPENT);
 }
 
 struct leg *leg_new(struct services *sv, struct snapshot *snap, const struct envelope *envelope,
@@ -387,6 +380,8 @@ void leg_recipient(struct leg *l, unsigned slot, struct slice path)
         leg_send_recipient(l, l->recipient_count - 1);
     if (l->phase != LEG_DEAD)
         rearm_budget(l);
+    if (l->phase == LEG_RESTING)
+        leg_wake(l);
 }
 
 static void tell_data_dead(void *owner)
@@ -398,6 +393,12 @@ static void tell_data_dead(void *owner)
         return;
     a = leg_answer_of(l, &l->last_reply, l->last_reason);
     l->on.data(l->owner, &a);
+}
+
+void leg_share(struct leg *l, size_t legs)
+{
+    if (l->phase == LEG_ENVELOPE)
+        upstream_share(l->upstream, legs);
 }
 
 void leg_data(struct leg *l)
@@ -415,6 +416,11 @@ void leg_body(struct leg *l, struct slice content)
 {
     if (l->phase == LEG_BODY)
         upstream_body(l->upstream, content);
+}
+
+bool leg_carries(const struct leg *l)
+{
+    return l->phase == LEG_BODY;
 }
 
 bool leg_has_room(const struct leg *l)
@@ -442,6 +448,20 @@ void leg_end(struct leg *l)
     INVARIANT(l->phase == LEG_BODY);
     l->phase = LEG_FINAL;
     upstream_end(l->upstream);
+}
+
+void leg_fail(struct leg *l, enum reason why)
+{
+    if (l->phase == LEG_DEAD)
+        return;
+    if (l->upstream != NULL) {
+        struct attempt *a = upstream_attempt(l->upstream);
+
+        a->reason = why;
+        a->outcome = "failed";
+        a->stage = upstream_stage(l->upstream);
+    }
+    leg_die_of_reason(l, why, "");
 }
 
 bool leg_in_doubt(const struct leg *l)

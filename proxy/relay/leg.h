@@ -41,10 +41,16 @@ struct leg *leg_new(struct services *sv, struct snapshot *snap, const struct env
                     unsigned number, const struct mailbox *first, const struct leg_events *on,
                     void *owner);
 bool leg_serves(const struct leg *l, const struct mailbox *recipient);
+/* Several may be given before the first is answered; `slot` comes back with the answer. */
 void leg_recipient(struct leg *l, unsigned slot, struct slice path);
+/* Before leg_data(): so many legs share limits.memory_per_transfer. */
+void leg_share(struct leg *l, size_t legs);
 void leg_data(struct leg *l);
 void leg_body(struct leg *l, struct slice content);
+bool leg_carries(const struct leg *l); /* the body: DATA was accepted, and it is not dead */
 bool leg_has_room(const struct leg *l);
+/* It fails now, alone: it holds others up. */
+void leg_fail(struct leg *l, enum reason why);
 void leg_end(struct leg *l);
 /* leg_end() was called and the MX has not answered yet: nobody knows what it did with the message. */
 bool leg_in_doubt(const struct leg *l);

@@ -12,8 +12,9 @@
 #define BUDGET_GRACE_MS 500
 
 enum leg_phase {
-    LEG_LOOKING,  /* for the destination */
-    LEG_OPENING,  /* an upstream, up to READY */
+    LEG_LOOKING, /* for the destination */
+    LEG_OPENING, /* an upstream, up to READY */
+    LEG_RESTING, /* the MX refused everybody so far and went away: the next recipient connects anew */
     LEG_ENVELOPE, /* MAIL was sent */
     LEG_DATA,
     LEG_BODY,
@@ -92,6 +93,8 @@ void leg_look(struct leg *l); /* for the destination; the answer comes from the 
 /* Remember a failure if it is the one that the client should hear about (C-OUT-11). */
 void leg_keep_failure(struct leg *l, enum stage stage, enum reason why, const struct reply *reply,
                       const char *detail);
+/* A recipient came to a leg that rests. */
+void leg_wake(struct leg *l);
 /* Leave the present upstream for the next address. */
 void leg_next_host(struct leg *l);
 void leg_die_kept(struct leg *l);

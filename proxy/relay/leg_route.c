@@ -257,6 +257,12 @@ void leg_rung_forget(struct leg *l)
     rungs_forget(l->services->rungs, &target_of(l)->addr);
 }
 
+void leg_wake(struct leg *l)
+{
+    l->kept = (struct failure){.code = 0};
+    begin_target(l);
+}
+
 /* ---- from host to host ---- */
 
 static void give_up(struct leg *l);
@@ -309,6 +315,50 @@ static void note_skipped(struct leg *l)
     }
 }
 
+/* ---- whom the client meant to reach ---- */
+
+/* All accepted addresses count, also those beyond the number that is tried. */
+static bool is_meant(const struct destination *d, const struct addr *original)
+{
+    for (size_t i = 0; i < d->host_count; i++)
+        for (size_t k = 0; k < d->hosts[i].addr_count; k++)
+            if (addr_same_ip(&d->hosts[i].addrs[k], original))
+                return true;
+    return false;
+}
+
+/* A caught client chose its MX by itself.  True: it may go on.  With a route it is our configuration that
+ * chose. */
+static bool check_redirect(struct leg *l)
+{
+    const struct envelope *e = l->envelope;
+    bool enforce = e->redirect_check == REDIRECT_CHECK_ENFORCE;
+    char text[ADDR_TEXT_MAX] = "unknown", detail[ADDR_TEXT_MAX + 64];
+    struct record *r;
+
+    if (e->redirect_check == REDIRECT_CHECK_OFF || l->dest->is_route ||
+        l->dest->reason != REASON_OK ||
+        (e->original.family != ADDR_NONE && is_meant(l->dest, &e->original)))
+        return true;
+    if (e->original.family != ADDR_NONE)
+        (void)addr_text(&e->original, text);
+    r = record_new("redirect", RECORD_WARNING, loop_wall());
+    record_cstr(r, "session", e->session_id);
+    record_cstr(r, "transaction", e->transaction_id);
+    record_cstr(r, "leg", l->id);
+    record_cstr(r, "client", e->client);
+    record_cstr(r, "recipient_domain", l->dest->domain);
+    record_cstr(r, "original", text);
+    record_cstr(r, "check", enforce ? "refused" : "mismatch");
+    record_cstr(r, "hint", reason_info(REASON_REDIRECT_MISMATCH)->hint);
+    log_record(l->services->log, r);
+    if (!enforce)
+        return true;
+    (void)snprintf(detail, sizeof(detail), "the client connected to %s", text);
+    leg_die_of_reason(l, REASON_REDIRECT_MISMATCH, detail);
+    return false;
+}
+
 static void on_destination(void *owner, struct destination *d)
 {
     struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
@@ -316,6 +366,8 @@ static void on_destination(void *owner, struct destination *d)
     l->query = NULL;
     l->dest = d;
     l->target = 0;
+    if (!check_redirect(l))
+        return;
     note_skipped(l);
     if (d->reason == REASON_OK)
         begin_target(l);
@@ -417,6 +469,12 @@ static void leg_on_failed(void *owner, const struct upstream_failure *f)
     bool may_move = l->phase <= LEG_ENVELOPE && l->accepted == 0 && l->unanswered > 0;
     enum tls_rung lower;
 
+    if (l->phase == LEG_ENVELOPE && l->accepted == 0 && l->unanswered == 0) {
+        leg_note_host(l);
+        upstream_close(&l->upstream); /* nothing is lost: it had refused everybody */
+        l->phase = LEG_RESTING;
+        return;
+    }
     if (f->stage == STAGE_CERT && (l->fell || l->retest))
         leg_rung_worked(l); /* the hello was answered; what came was no good */
     if (!may_move || (v.step != VERDICT_LOWER_RUNG && v.step != VERDICT_PLAINTEXT &&

@@ -11,15 +11,19 @@
 #ifndef TLSMEND_RELAY_SERVICES_H
 #define TLSMEND_RELAY_SERVICES_H
 
+#include <sys/queue.h>
+
 #include "config/settings.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
+#include "proxy/store/ledger.h"
 #include "proxy/store/log.h"
 #include "proxy/store/policies.h"
 #include "proxy/store/rungs.h"
 
 struct resolver_share;
 struct sts_agent;
+struct transaction;
 struct upstream;
 
 /* NULL with one line in *error. */
@@ -39,6 +43,8 @@ struct services {
     struct log *log;
     struct policies *policies; /* of the store, shared by all threads */
     struct rungs *rungs;       /* the same */
+    struct ledger *ledger;     /* the same */
+    LIST_HEAD(ledger_waits, transaction) ledger_waits; /* for the disk (transaction.h) */
     struct sts_agent *sts;
     uint64_t seed;            /* for the shuffle of equal MX hosts; changes with each use */
     mono_ms ip6_broken_until; /* C-MX-10: no IPv6 first before that */

@@ -30,6 +30,7 @@ struct session {
     struct inbound *in;
     struct transaction *transaction;
     char id[SESSION_ID_MAX], client[ADDR_TEXT_MAX];
+    struct addr peer, original;
     unsigned transactions;
     mono_ms started;
     bool pumping, again;
@@ -125,7 +126,20 @@ static void on_room(void *owner)
     session_pump(OBJ_CAST(session, SESSION_MAGIC, owner));
 }
 
-static const struct transaction_events transaction_events = {.answer = on_answer, .room = on_room};
+/* The answer to the whole follows, and pumps. */
+static void on_answer_each(void *owner, unsigned index, const struct reply *reply)
+{
+    struct session *s = OBJ_CAST(session, SESSION_MAGIC, owner);
+
+    inbound_answer_each(s->in, index, reply);
+    flush(s);
+}
+
+static const struct transaction_events transaction_events = {
+    .answer = on_answer,
+    .answer_each = on_answer_each,
+    .room = on_room,
+};
 
 /* ---- events of the dialog ---- */
 
@@ -134,12 +148,13 @@ static void begin_transaction(struct session *s, const struct inbound_what *what
     struct transaction_params p = {
         .services = s->services,
         .snapshot = s->on.snapshot(s->owner),
+        .listener = s->listener,
         .session_id = s->id,
-        .client = s->client,
+        .peer = &s->peer,
+        .original = &s->original,
+        .helo = inbound_helo(s->in),
         .xforward = inbound_xforward(s->in),
         .esmtp = inbound_esmtp(s->in),
-        .profile = s->listener->client_profile,
-        .observe = s->listener->observe,
         .sender = &what->mailbox,
         .params = &what->params,
     };
@@ -156,6 +171,8 @@ static void begin_transaction(struct session *s, const struct inbound_what *what
     }
     p.number = ++s->transactions;
     s->transaction = transaction_new(&p, &transaction_events, s);
+    if (s->ended)
+        transaction_client_gone(s->transaction);
     reply_init(&ok);
     reply_set(&ok, 250, "2.1.0", SLICE("Ok"));
     inbound_answer(s->in, what->slot, &ok);
@@ -183,7 +200,7 @@ static bool take_event(struct session *s, enum inbound_event ev, const struct in
         transaction_recipient(s->transaction, what->slot, &what->mailbox);
         break;
     case INBOUND_DATA:
-        transaction_data(s->transaction, what->slot);
+        transaction_data(s->transaction, what->slot, inbound_answers_each(s->in));
         break;
     case INBOUND_BODY:
         transaction_body(s->transaction, what->content);
@@ -193,7 +210,7 @@ static bool take_event(struct session *s, enum inbound_event ev, const struct in
                                  what->too_big ? REASON_MESSAGE_TOO_BIG : REASON_BARE_NEWLINE);
         break;
     case INBOUND_BODY_END:
-        transaction_end(s->transaction, what->slot);
+        transaction_end(s->transaction, what->slot, inbound_client_kind(s->in));
         break;
     case INBOUND_RESET:
         transaction_free(&s->transaction, REASON_CLIENT_RESET);
@@ -312,6 +329,8 @@ static void on_ended(void *owner, enum stream_end how, const char *detail)
 
     (void)detail;
     s->ended = true;
+    if (s->transaction != NULL)
+        transaction_client_gone(s->transaction); /* perhaps: who has only said all may still read */
     session_pump(s);
     if (s->dying || how == STREAM_CLOSED)
         return; /* it may have closed its sending side only: what was asked is still answered */
@@ -372,6 +391,8 @@ struct session *session_new(const struct session_params *p, const struct session
     s->started = loop_now(p->services->loop);
     s->admitted = on->admit(owner);
     (void)snprintf(s->id, sizeof(s->id), "%s", p->id);
+    s->peer = p->peer;
+    s->original = p->original;
     (void)addr_port_text(&p->peer, s->client);
     s->list = p->list;
     s->next = p->list->first;
@@ -386,6 +407,7 @@ struct session *session_new(const struct session_params *p, const struct session
         name = mem_strdup(set->helo_name);
     ip.helo_name = name;
     ip.requiretls = p->listener->requiretls;
+    ip.lmtp = p->listener->protocol == LISTENER_LMTP;
     s->in = inbound_new(&ip);
     free(name);
     s->stream = stream_adopt(p->services->loop, p->fd, &p->peer, &sp, &stream_events, s);

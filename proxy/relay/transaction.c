@@ -1,51 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See transaction.h. */
-#include "proxy/relay/transaction.h"
-
+/* See transaction.h: recipients, body, and the owner's calls. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proxy/base/invariant.h"
 #include "proxy/base/mem.h"
+#include "proxy/relay/transaction_internal.h"
 
-#define TRANSACTION_MAGIC 0x7472616eu
-#define REPLY_KEPT_MAX 1024 /* of a reply's text, for the result record */
-
-struct recipient {
-    unsigned slot;
-    char *path;
-    char domain[DOMAIN_MAX + 3];
-    bool answered, accepted, ours; /* ours: answered here, no leg */
-    enum reason reason, would_defer;
-    struct reply reply; /* cut: for the record only */
-    char mx[256], address[ADDR_TEXT_MAX], tls[16], demand[16];
-    mono_ms asked, decided;
-};
-
-struct transaction {
-    uint32_t magic;
-    struct services *services;
-    struct snapshot *snapshot;
-    struct transaction_events on;
-    void *owner;
-    enum client_profile profile;
-    struct envelope envelope;
-    struct header_scan header;
-    struct leg *leg; /* the legs: one in this version */
-    struct recipient *recipients;
-    size_t count;
-    bool refused; /* transaction_body_refused() */
-    enum reason refused_why;
-    unsigned data_slot, end_slot;
-    bool awaits_final, ended, freed;
-    size_t answer_from; /* recipients from here on may have an answer of ours to tell */
-    bool telling;
-};
+#define REPLY_KEPT_MAX LEDGER_REPLY_MAX /* of a reply's text, for the record and the ledger */
 
 /* ---- answers ---- */
 
-static void keep_answer(struct transaction *t, struct recipient *r, const struct leg_answer *a)
+void transaction_keep_answer(struct transaction *t, struct recipient *r, const struct leg_answer *a)
 {
     struct reply kept = *a->reply; /* lent */
 
@@ -61,187 +28,187 @@ static void keep_answer(struct transaction *t, struct recipient *r, const struct
     (void)snprintf(r->demand, sizeof(r->demand), "%s", a->demand);
 }
 
-static void on_recipient(void *owner, unsigned slot, const struct leg_answer *a)
-{
-    struct transaction *t = OBJ_CAST(transaction, TRANSACTION_MAGIC, owner);
-
-    if (t->freed)
-        return;
-    for (size_t i = 0; i < t->count; i++) {
-        struct recipient *r = &t->recipients[i];
-
-        if (r->slot != slot || r->answered || r->ours)
-            continue;
-        r->answered = true;
-        r->accepted = a->reply->code >= 200 && a->reply->code < 300;
-        keep_answer(t, r, a);
-        t->on.answer(t->owner, slot, a->reply);
-        return;
-    }
-}
-
-/* The answer that decides for all accepted recipients. */
-static void decide(struct transaction *t, const struct leg_answer *a)
-{
-    for (size_t i = 0; i < t->count; i++)
-        if (t->recipients[i].accepted)
-            keep_answer(t, &t->recipients[i], a);
-}
-
-static void on_data(void *owner, const struct leg_answer *a)
-{
-    struct transaction *t = OBJ_CAST(transaction, TRANSACTION_MAGIC, owner);
-
-    if (t->freed)
-        return;
-    if (a->reply->code != 354) {
-        decide(t, a);
-        t->ended = true;
-    }
-    t->on.answer(t->owner, t->data_slot, a->reply);
-}
-
-/* Sendmail makes every 4xx but 452 sticky for the whole relayhost (design section 7). */
-static void answer_final(struct transaction *t, const struct reply *reply)
-{
-    struct reply heard;
-
-    t->ended = true;
-    if (t->profile != CLIENT_PROFILE_SENDMAIL || reply->code < 400 || reply->code > 499) {
-        t->on.answer(t->owner, t->end_slot, reply);
-        return;
-    }
-    reply_init(&heard);
-    reply_copy(&heard, reply);
-    reply_recode(&heard, 452);
-    t->on.answer(t->owner, t->end_slot, &heard);
-    reply_clear(&heard);
-}
-
-static void on_final(void *owner, const struct leg_answer *a)
-{
-    struct transaction *t = OBJ_CAST(transaction, TRANSACTION_MAGIC, owner);
-
-    if (t->freed)
-        return;
-    t->awaits_final = false;
-    decide(t, a);
-    answer_final(t, a->reply);
-}
-
-static void on_room(void *owner)
-{
-    struct transaction *t = OBJ_CAST(transaction, TRANSACTION_MAGIC, owner);
-
-    if (!t->freed)
-        t->on.room(t->owner);
-}
-
-static const struct leg_events leg_events = {
-    .recipient = on_recipient,
-    .data = on_data,
-    .final = on_final,
-    .room = on_room,
-};
-
 /* Answers that need no leg come from the loop too, like all others. */
 static void tell_ours(void *owner)
 {
     struct transaction *t = OBJ_CAST(transaction, TRANSACTION_MAGIC, owner);
 
     t->telling = false;
-    for (; t->answer_from < t->count && !t->freed; t->answer_from++) {
-        struct recipient *r = &t->recipients[t->answer_from];
+    while (t->ours_from < t->count && !t->freed) {
+        struct recipient *r = &t->recipients[t->ours_from++];
 
         if (r->ours && !r->answered) {
             r->answered = true;
+            t->waiting--;
             t->on.answer(t->owner, r->slot, &r->reply);
         }
     }
+    if (!t->freed)
+        transaction_look_at_those_alone(t);
 }
 
-static void refuse_here(struct transaction *t, struct recipient *r, enum reason why,
-                        const char *detail)
+void transaction_answer_here(struct transaction *t, size_t index)
 {
-    struct reply reply;
-    struct leg_answer a = {&reply, why, "", "", "", "", REASON_OK};
-
-    reply_init(&reply);
-    reason_reply(why, slice_str(r->domain), detail[0] != '\0' ? slice_str(detail) : SLICE_NONE,
-                 &reply);
-    r->ours = true;
-    keep_answer(t, r, &a);
-    reply_clear(&reply);
+    t->recipients[index].ours = true;
+    if (index < t->ours_from)
+        t->ours_from = index;
     if (!t->telling)
         loop_defer(t->services->loop, tell_ours, t);
     t->telling = true;
 }
 
-/* ---- calls of the session ---- */
+void transaction_refuse(struct transaction *t, size_t index, enum reason why)
+{
+    struct recipient *r = &t->recipients[index];
+    const char *subject = why == REASON_NO_DOMAIN ? r->path : r->domain;
+    struct reply reply;
+    struct leg_answer a = {&reply, why, "", "", "", "", REASON_OK};
+
+    reply_init(&reply);
+    reason_reply(why, slice_str(subject), SLICE_NONE, &reply);
+    transaction_keep_answer(t, r, &a);
+    reply_clear(&reply);
+    if (t->alone == index)
+        t->alone = NO_LEG;
+    transaction_answer_here(t, index);
+}
+
+/* ---- the envelope ---- */
+
+static void copy_text(char *to, size_t size, struct slice from)
+{
+    size_t n = from.n < size ? from.n : size - 1;
+
+    if (n > 0)
+        memcpy(to, from.p, n);
+    to[n] = '\0';
+}
+
+static void fill_envelope(struct transaction *t, const struct transaction_params *p)
+{
+    struct envelope *e = &t->envelope;
+
+    (void)snprintf(e->session_id, sizeof(e->session_id), "%s", p->session_id);
+    (void)snprintf(e->transaction_id, sizeof(e->transaction_id), "%s-%u", p->session_id, p->number);
+    (void)addr_port_text(p->peer, e->client);
+    (void)snprintf(e->queue_id, sizeof(e->queue_id), "%s", p->xforward->ident);
+    e->sender = slice_dup(p->sender->path);
+    copy_text(e->sender_domain, sizeof(e->sender_domain), p->sender->domain);
+    e->params = *p->params;
+    e->esmtp = p->esmtp;
+    e->observe = p->listener->observe;
+    e->original = *p->original;
+    e->redirect_check = p->listener->protocol == LISTENER_REDIRECT ? p->listener->redirect_check
+                                                                   : REDIRECT_CHECK_OFF;
+    e->log_addresses = t->settings->log.addresses;
+}
+
+static void stall_over(void *owner);
 
 struct transaction *transaction_new(const struct transaction_params *p,
                                     const struct transaction_events *on, void *owner)
 {
     struct transaction *t = mem_zalloc(sizeof(*t));
-    struct envelope *e = &t->envelope;
-    size_t n;
 
     t->magic = TRANSACTION_MAGIC;
     t->services = p->services;
     t->snapshot = snapshot_hold(p->snapshot);
+    t->settings = snapshot_settings(p->snapshot);
     t->on = *on;
     t->owner = owner;
-    t->profile = p->profile;
-    (void)snprintf(e->session_id, sizeof(e->session_id), "%s", p->session_id);
-    (void)snprintf(e->transaction_id, sizeof(e->transaction_id), "%s-%u", p->session_id, p->number);
-    (void)snprintf(e->client, sizeof(e->client), "%s", p->client);
-    (void)snprintf(e->queue_id, sizeof(e->queue_id), "%s", p->xforward->ident);
-    e->sender = slice_dup(p->sender->path);
-    n = p->sender->domain.n < sizeof(e->sender_domain) ? p->sender->domain.n
-                                                       : sizeof(e->sender_domain) - 1;
-    if (n > 0)
-        memcpy(e->sender_domain, p->sender->domain.p, n);
-    e->params = *p->params;
-    e->esmtp = p->esmtp;
-    e->observe = p->observe;
-    e->log_addresses = snapshot_settings(p->snapshot)->log.addresses;
+    t->listener = p->listener;
+    t->alone = NO_LEG;
+    fill_envelope(t, p);
+    (void)addr_text(p->peer, t->signs.client);
+    (void)snprintf(t->signs.helo, sizeof(t->signs.helo), "%s", p->helo);
+    (void)snprintf(t->signs.ident, sizeof(t->signs.ident), "%s", p->xforward->ident);
+    t->signs.has_size = p->params->has_size;
+    t->signs.size = p->params->size;
     header_scan_start(&t->header);
+    reply_init(&t->verdict);
+    t->stall = timer_new(t->services->loop, stall_over, t);
+    t->early = timer_new(t->services->loop, transaction_early, t);
+    t->patience = timer_new(t->services->loop, transaction_patience_over, t);
     return t;
+}
+
+static size_t add_recipient(struct transaction *t, unsigned slot, const struct mailbox *recipient)
+{
+    struct recipient *r;
+
+    t->recipients = mem_resize(t->recipients, t->count + 1, sizeof(*t->recipients));
+    r = &t->recipients[t->count];
+    memset(r, 0, sizeof(*r));
+    r->slot = slot;
+    r->leg = NO_LEG;
+    r->path = slice_dup(recipient->path);
+    r->asked = loop_now(t->services->loop);
+    r->is_literal = recipient->is_literal;
+    r->literal = recipient->literal;
+    copy_text(r->domain, sizeof(r->domain), recipient->domain);
+    reply_init(&r->reply);
+    t->waiting++;
+    return t->count++;
 }
 
 void transaction_recipient(struct transaction *t, unsigned slot, const struct mailbox *recipient)
 {
-    struct recipient *r;
+    size_t index = add_recipient(t, slot, recipient);
     char normal[DOMAIN_MAX + 1];
-    size_t n =
-        recipient->domain.n < sizeof(r->domain) ? recipient->domain.n : sizeof(r->domain) - 1;
 
-    t->recipients = mem_resize(t->recipients, t->count + 1, sizeof(*t->recipients));
-    r = &t->recipients[t->count++];
-    memset(r, 0, sizeof(*r));
-    r->slot = slot;
-    r->path = slice_dup(recipient->path);
-    r->asked = loop_now(t->services->loop);
-    if (n > 0)
-        memcpy(r->domain, recipient->domain.p, n);
-    reply_init(&r->reply);
-    if (n == 0 || (!recipient->is_literal && !domain_normalise(recipient->domain, normal))) {
-        refuse_here(t, r, REASON_NO_DOMAIN, r->path);
+    if (recipient->domain.n == 0 ||
+        (!recipient->is_literal && !domain_normalise(recipient->domain, normal))) {
+        transaction_refuse(t, index, REASON_NO_DOMAIN);
         return;
     }
-    if (t->leg == NULL)
-        t->leg = leg_new(t->services, t->snapshot, &t->envelope, 1, recipient, &leg_events, t);
-    if (leg_serves(t->leg, recipient))
-        leg_recipient(t->leg, slot, recipient->path);
-    else
-        refuse_here(t, r, REASON_LEDGER_UNAVAILABLE, "");
+    if (t->alone != NO_LEG) {
+        transaction_refuse(t, index, REASON_ASKED_ALONE);
+        return;
+    }
+    switch (transaction_recall(t, index)) {
+    case RETRY_SEND:
+        transaction_assign(t, index, false);
+        break;
+    case RETRY_HOLD:
+        transaction_assign(t, index, true);
+        break;
+    case RETRY_TELL:
+        transaction_answer_here(t, index);
+        break;
+    case RETRY_ALONE:
+        transaction_assign_alone(t, index);
+        break;
+    }
 }
 
-void transaction_data(struct transaction *t, unsigned slot)
+/* ---- the body ---- */
+
+static bool legs_have_room(const struct transaction *t)
 {
-    INVARIANT(t->leg != NULL);
-    t->data_slot = slot;
-    leg_data(t->leg);
+    for (size_t i = 0; i < t->leg_count; i++)
+        if (!leg_has_room(t->legs[i]->leg))
+            return false;
+    return true;
+}
+
+static size_t legs_carrying(const struct transaction *t)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->leg_count; i++)
+        n += leg_carries(t->legs[i]->leg) ? 1 : 0;
+    return n;
+}
+
+/* One leg that stands still must not keep the message from the others, nor the client waiting until
+ * it gives up on all of them. */
+static void stall_over(void *owner)
+{
+    struct transaction *t = OBJ_CAST(transaction, TRANSACTION_MAGIC, owner);
+
+    for (size_t i = 0; i < t->leg_count && !t->freed; i++)
+        if (!leg_has_room(t->legs[i]->leg) && legs_carrying(t) > 1)
+            leg_fail(t->legs[i]->leg, REASON_LEG_STALLED);
 }
 
 void transaction_body(struct transaction *t, struct slice content)
@@ -251,16 +218,30 @@ void transaction_body(struct transaction *t, struct slice content)
         if (t->envelope.queue_id[0] == '\0' && t->header.queue_id[0] != '\0')
             memcpy(t->envelope.queue_id, t->header.queue_id, sizeof(t->envelope.queue_id));
     }
-    if (!t->refused)
-        leg_body(t->leg, content);
+    if (t->refused)
+        return;
+    transaction_feed_digest(t, content);
+    for (size_t i = 0; i < t->leg_count; i++)
+        leg_body(t->legs[i]->leg, content);
+    if (t->leg_count > 1 && !timer_armed(t->stall) && !legs_have_room(t))
+        timer_arm(t->stall, t->settings->timeouts.leg_stall);
 }
 
 void transaction_body_refused(struct transaction *t, enum reason why)
 {
     t->refused = true;
     t->refused_why = why;
-    leg_abandon(t->leg, why);
+    timer_disarm(t->stall);
+    for (size_t i = 0; i < t->leg_count; i++)
+        leg_abandon(t->legs[i]->leg, why);
 }
+
+bool transaction_has_room(const struct transaction *t)
+{
+    return t->refused || legs_have_room(t);
+}
+
+/* ---- the end of the message ---- */
 
 static void tell_refused(void *owner)
 {
@@ -272,25 +253,47 @@ static void tell_refused(void *owner)
         return;
     reply_init(&reply);
     reason_reply(t->refused_why, SLICE_NONE, SLICE_NONE, &reply);
-    decide(t, &a);
-    answer_final(t, &reply);
+    for (size_t i = 0; i < t->count && !t->freed; i++) {
+        struct recipient *r = &t->recipients[i];
+
+        if (!r->accepted)
+            continue;
+        transaction_keep_answer(t, r, &a);
+        r->done = true;
+        if (t->each)
+            t->on.answer_each(t->owner, r->place, &reply);
+    }
+    if (!t->freed)
+        transaction_answer_final(t, &reply);
     reply_clear(&reply);
 }
 
-void transaction_end(struct transaction *t, unsigned slot)
+static void look_at_the_end(void *owner)
 {
+    struct transaction *t = OBJ_CAST(transaction, TRANSACTION_MAGIC, owner);
+
+    if (!t->freed)
+        transaction_maybe_final(t);
+}
+
+void transaction_end(struct transaction *t, unsigned slot, enum client_kind kind)
+{
+    enum client_kind received = client_kind_of_received(slice_str(t->header.text));
+
     t->end_slot = slot;
+    t->kind = received != CLIENT_UNKNOWN ? received : kind;
+    t->awaits_final = true;
+    timer_disarm(t->stall);
     if (t->refused) {
         loop_defer(t->services->loop, tell_refused, t);
         return;
     }
-    t->awaits_final = true;
-    leg_end(t->leg);
-}
-
-bool transaction_has_room(const struct transaction *t)
-{
-    return t->refused || t->leg == NULL || leg_has_room(t->leg);
+    transaction_compare(t);
+    for (size_t i = 0; i < t->leg_count; i++)
+        if (t->legs[i]->carries && !t->legs[i]->done)
+            leg_end(t->legs[i]->leg);
+    /* Where no leg is left to be waited for. */
+    loop_defer(t->services->loop, look_at_the_end, t);
 }
 
 bool transaction_awaits_final(const struct transaction *t)
@@ -298,34 +301,39 @@ bool transaction_awaits_final(const struct transaction *t)
     return t->awaits_final;
 }
 
+void transaction_client_gone(struct transaction *t)
+{
+    t->gone = true;
+}
+
 /* ---- the end ---- */
 
-static void log_results(struct transaction *t, enum reason why)
+static void log_result(struct transaction *t, const struct recipient *r, enum reason why)
 {
-    t->envelope.tls_required_no = t->header.tls_required_no;
-    for (size_t i = 0; i < t->count; i++) {
-        struct recipient *r = &t->recipients[i];
-        bool undecided = !r->answered || (r->accepted && !t->ended);
-        struct result res = {
-            .envelope = &t->envelope,
-            .leg_id = t->leg != NULL ? leg_id(t->leg) : "",
-            .recipient = r->path,
-            .domain = r->domain,
-            .status = !undecided                      ? result_status_of(r->reason, r->reply.code)
-                      : why == REASON_MAYBE_DELIVERED ? RESULT_MAYBE_DELIVERED
-                                                      : RESULT_ABORTED,
-            .reason = undecided ? why : r->reason,
-            .would_defer = r->would_defer,
-            .reply = undecided ? NULL : &r->reply,
-            .mx = r->mx,
-            .address = r->address,
-            .tls = r->tls,
-            .demand = r->demand,
-            .delay_ms = (undecided ? loop_now(t->services->loop) : r->decided) - r->asked,
-        };
+    bool undecided = !r->answered || (r->accepted && !r->done);
+    bool doubt = undecided && r->leg != NO_LEG && r->accepted && t->legs[r->leg]->doubt;
+    enum reason reason = doubt ? REASON_MAYBE_DELIVERED : why; /* RFC 1047 */
+    struct result res = {
+        .envelope = &t->envelope,
+        .leg_id = r->leg != NO_LEG ? leg_id(t->legs[r->leg]->leg) : "",
+        .recipient = r->path,
+        .domain = r->domain,
+        .status = !undecided ? result_status_of(r->reason, r->reply.code)
+                  : doubt    ? RESULT_MAYBE_DELIVERED
+                             : RESULT_ABORTED,
+        .reason = undecided ? reason : r->reason,
+        .would_defer = r->would_defer,
+        .reply = undecided ? NULL : &r->reply,
+        .told = r->accepted && !undecided && !t->each && t->told != r->reply.code ? t->told : 0,
+        .in_ledger = r->kept,
+        .mx = r->mx,
+        .address = r->address,
+        .tls = r->tls,
+        .demand = r->demand,
+        .delay_ms = (undecided ? loop_now(t->services->loop) : r->decided) - r->asked,
+    };
 
-        result_log(t->services->log, &res);
-    }
+    result_log(t->services->log, &res);
 }
 
 static void transaction_destroy(void *owner)
@@ -335,12 +343,24 @@ static void transaction_destroy(void *owner)
     for (size_t i = 0; i < t->count; i++) {
         free(t->recipients[i].path);
         reply_clear(&t->recipients[i].reply);
+        ledger_view_free(&t->recipients[i].known);
     }
     free(t->recipients);
+    transaction_legs_free(t);
     free(t->envelope.sender);
+    digest_free(&t->digest);
+    reply_clear(&t->verdict);
+    timer_free(&t->stall);
+    timer_free(&t->early);
+    timer_free(&t->patience);
     snapshot_drop(&t->snapshot);
     t->magic = 0;
     free(t);
+}
+
+static bool client_is_there(enum reason why)
+{
+    return why == REASON_CLIENT_RESET;
 }
 
 void transaction_free(struct transaction **held, enum reason why)
@@ -351,12 +371,24 @@ void transaction_free(struct transaction **held, enum reason why)
     if (t == NULL)
         return;
     t->freed = true;
-    if (t->leg != NULL) {
-        if (leg_in_doubt(t->leg)) /* RFC 1047 */
-            why = REASON_MAYBE_DELIVERED;
-        leg_abandon(t->leg, why);
+    timer_disarm(t->stall);
+    timer_disarm(t->early);
+    timer_disarm(t->patience);
+    if (t->ticket != 0)
+        LIST_REMOVE(t, waits);
+    if (t->awaits_final && !t->ended) /* nobody was told of what is delivered already */
+        (void)transaction_record(t, false, true);
+    else if (client_is_there(why))
+        transaction_forget_told_refusals(t);
+    for (size_t i = 0; i < t->leg_count; i++) {
+        struct transaction_leg *tl = t->legs[i];
+
+        tl->doubt = leg_in_doubt(tl->leg);
+        leg_abandon(tl->leg, tl->doubt ? REASON_MAYBE_DELIVERED : why);
     }
-    log_results(t, why);
-    leg_free(&t->leg);
+    for (size_t i = 0; i < t->count; i++)
+        log_result(t, &t->recipients[i], why);
+    for (size_t i = 0; i < t->leg_count; i++)
+        leg_free(&t->legs[i]->leg);
     loop_defer(t->services->loop, transaction_destroy, t);
 }

@@ -9,6 +9,7 @@
 #include "proxy/relay/upstream_internal.h"
 
 #define READ_HIGH 16384
+#define WRITE_HIGH_LEAST 4096
 #define QUIT_WAIT_MS 5000
 
 static void upstream_free(void *owner)
@@ -169,6 +170,15 @@ static void tell_late(void *owner)
 
 /* ---- calls of the owner ---- */
 
+/* What a transfer may hold is spread over our buffer, its encrypted form, and the client's side; and
+ * over the destinations of the message. */
+static size_t write_high(const struct settings *set, size_t parts)
+{
+    size_t high = (size_t)set->limits.memory_per_transfer / 4 / parts;
+
+    return high > WRITE_HIGH_LEAST ? high : WRITE_HIGH_LEAST;
+}
+
 struct upstream *upstream_open(const struct upstream_params *p, const struct upstream_events *on,
                                void *owner)
 {
@@ -190,9 +200,7 @@ struct upstream *upstream_open(const struct upstream_params *p, const struct ups
     u->owner = owner;
     u->deadline = p->deadline;
     u->opened = now;
-    /* What a transfer may hold is spread over our buffer, its encrypted form, and the client's
-     * side. */
-    u->write_high = (size_t)set->limits.memory_per_transfer / 4;
+    u->write_high = write_high(set, 1);
     sp.write_low = u->write_high / 2;
     reply_init(&u->late_reply);
     attempt_init(&u->attempt);
@@ -248,6 +256,12 @@ void upstream_rcpt(struct upstream *u, struct slice path)
         return; /* MAIL was not sent (too large, demand not met): its answer is about them all */
     outbound_rcpt(u->out, path);
     push(u);
+}
+
+void upstream_share(struct upstream *u, size_t parts)
+{
+    u->write_high = write_high(snapshot_settings(u->snapshot), parts);
+    stream_write_low(u->stream, u->write_high / 2);
 }
 
 void upstream_data(struct upstream *u)

@@ -56,6 +56,7 @@ struct upstream *upstream_open(const struct upstream_params *p, const struct ups
                                void *owner);
 void upstream_mail(struct upstream *u); /* the envelope's sender */
 void upstream_rcpt(struct upstream *u, struct slice path);
+void upstream_share(struct upstream *u, size_t parts); /* of limits.memory_per_transfer */
 void upstream_data(struct upstream *u);
 void upstream_body(struct upstream *u,
                    struct slice content); /* any size; look at the room before */

@@ -14,6 +14,7 @@
 #include "proxy/net/stream.h"
 #include "proxy/relay/session.h"
 #include "proxy/relay/sts.h"
+#include "proxy/relay/transaction.h"
 #include "proxy/relay/upstream.h"
 
 #define WORKER_MAGIC 0x776f726bu
@@ -39,6 +40,7 @@ struct worker {
     struct session_list sessions;
     atomic_llong grace_ms; /* main's word about the end */
     struct timer *grace, *resume;
+    struct ledger_watch *ledger_watch;
     bool paused, ending;
     bool validate; /* DNSSEC: see dnssec.h */
 };
@@ -283,6 +285,21 @@ static bool validating(const struct worker *w, const struct snapshot *s)
     return w->validate && snapshot_settings(s)->resolver.trust_anchor[0] != '\0';
 }
 
+/* ---- the ledger ---- */
+
+static void settle_transactions(void *owner)
+{
+    transactions_settle(&OBJ_CAST(worker, WORKER_MAGIC, owner)->services);
+}
+
+/* The store's thread: the disk has answered. */
+static void on_ledger_settled(void *ctx)
+{
+    struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, ctx);
+
+    (void)loop_post(w->services.loop, settle_transactions, w); /* unwatched before the loop goes */
+}
+
 /* ---- the thread ---- */
 
 static void *worker_main(void *arg)
@@ -292,6 +309,7 @@ static void *worker_main(void *arg)
     loop_run(w->services.loop);
     close_gates(w);
     session_list_cut(&w->sessions);
+    ledger_unwatch(w->services.ledger, &w->ledger_watch);
     upstream_cut_leaving(&w->services);
     sts_agent_free(&w->services.sts);
     timer_free(&w->grace);
@@ -330,6 +348,8 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     w->services.validating = validating(w, p->snapshot);
     w->services.policies = store_policies(p->shared->store);
     w->services.rungs = store_rungs(p->shared->store);
+    w->services.ledger = store_ledger(p->shared->store);
+    LIST_INIT(&w->services.ledger_waits);
     w->snapshot = snapshot_hold(p->snapshot);
     w->services.log = p->shared->log;
     w->services.seed = (uint64_t)loop_wall() * 1000003u + p->index;
@@ -342,6 +362,7 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     }
     set_gates(w, w->snapshot, p->listen_fds);
     w->services.sts = sts_agent_new(&w->services, p->fetches);
+    w->ledger_watch = ledger_watch(w->services.ledger, on_ledger_settled, w);
     w->grace = timer_new(w->services.loop, grace_over, w);
     w->resume = timer_new(w->services.loop, resume, w);
     w->services.resolver =

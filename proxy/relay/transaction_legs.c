@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See transaction.h: which leg serves whom, and what the legs say before the body. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/invariant.h"
+#include "proxy/base/mem.h"
+#include "proxy/relay/transaction_internal.h"
+
+static struct transaction_leg *leg_owner(void *owner)
+{
+    struct transaction_leg *tl = owner;
+
+    (void)OBJ_CAST(transaction, TRANSACTION_MAGIC, tl->t);
+    return tl;
+}
+
+/* A client that hears each result by itself needs no ledger, so it may have many destinations.  With
+ * PRDR that is so where more than one recipient is accepted: with several legs it always is. */
+static bool hears_each(const struct transaction *t)
+{
+    return t->listener->protocol == LISTENER_LMTP || t->envelope.params.prdr;
+}
+
+/* ---- answers to RCPT ---- */
+
+/* Of those who wait until nobody else is left, the first may go now, or none may. */
+void transaction_look_at_those_alone(struct transaction *t)
+{
+    for (size_t i = 0; i < t->count && t->waiting_alone > 0; i++) {
+        if (!t->recipients[i].waits_alone || t->waiting > t->waiting_alone)
+            continue;
+        t->recipients[i].waits_alone = false;
+        t->waiting_alone--;
+        transaction_assign_alone(t, i);
+    }
+}
+
+static void on_recipient(void *owner, unsigned index, const struct leg_answer *a)
+{
+    struct transaction_leg *tl = leg_owner(owner);
+    struct transaction *t = tl->t;
+    struct recipient *r = &t->recipients[index];
+    unsigned slot = r->slot;
+    bool yes = a->reply->code >= 200 && a->reply->code < 300;
+    struct reply ok;
+
+    if (t->freed)
+        return;
+    INVARIANT(index < t->count && !r->answered);
+    transaction_keep_answer(t, r, a);
+    r->answered = true;
+    r->accepted = yes || tl->held;
+    r->refused_by_leg = tl->held && !yes;
+    tl->waiting--;
+    tl->accepted += yes ? 1 : 0;
+    tl->taken += r->accepted ? 1 : 0;
+    t->waiting--;
+    t->taken += r->accepted ? 1 : 0;
+    if (t->alone == index && !r->accepted)
+        t->alone = NO_LEG;
+    transaction_look_at_those_alone(t);
+    if (!r->refused_by_leg) {
+        t->on.answer(t->owner, slot, a->reply);
+        return;
+    }
+    /* It may have the message already, whatever its MX says today: the digest will tell. */
+    reply_init(&ok);
+    reply_set(&ok, 250, "2.1.5", SLICE("Ok"));
+    t->on.answer(t->owner, slot, &ok);
+    reply_clear(&ok);
+}
+
+/* ---- answers to DATA ---- */
+
+/* Some recipients may have the message already: only its digest tells. */
+static bool any_held(const struct transaction *t)
+{
+    for (size_t i = 0; i < t->leg_count; i++)
+        if (t->legs[i]->held && t->legs[i]->taken > 0)
+            return true;
+    return false;
+}
+
+static bool any_carries(const struct transaction *t)
+{
+    for (size_t i = 0; i < t->leg_count; i++)
+        if (t->legs[i]->carries)
+            return true;
+    return false;
+}
+
+/* All legs have said whether they take the body; `said` is the MX's 354, NULL: none is at hand. */
+static void data_answered(struct transaction *t, const struct reply *said)
+{
+    struct reply reply;
+
+    reply_init(&reply);
+    /* Nobody takes it, and all for one class of reasons: the message need not come.  If they differ it
+     * must, since the ledger knows it by its digest. */
+    if (!any_carries(t) && !any_held(t) && transaction_combine(t, &reply)) {
+        t->ended = true;
+        t->told = reply.code;
+    } else {
+        transaction_begin_digest(t);
+        if (said != NULL && t->leg_count == 1)
+            reply_copy(&reply, said);
+        else
+            reply_set(&reply, 354, NULL, SLICE("End data with <CR><LF>.<CR><LF>"));
+    }
+    t->on.answer(t->owner, t->data_slot, &reply);
+    reply_clear(&reply);
+}
+
+static void on_data(void *owner, const struct leg_answer *a)
+{
+    struct transaction_leg *tl = leg_owner(owner);
+    struct transaction *t = tl->t;
+
+    if (t->freed)
+        return;
+    if (a->reply->code == 354)
+        tl->carries = true;
+    else
+        transaction_leg_done(tl, a);
+    if (--t->data_waiting == 0)
+        data_answered(t, a->reply->code == 354 ? a->reply : NULL);
+}
+
+static void nobody_to_ask(void *owner)
+{
+    struct transaction *t = OBJ_CAST(transaction, TRANSACTION_MAGIC, owner);
+
+    if (!t->freed)
+        data_answered(t, NULL);
+}
+
+void transaction_data(struct transaction *t, unsigned slot, bool each)
+{
+    unsigned place = 0;
+
+    t->data_slot = slot;
+    t->each = each;
+    for (size_t i = 0; i < t->count; i++)
+        if (t->recipients[i].accepted)
+            t->recipients[i].place = place++;
+    INVARIANT(place > 0);
+    for (size_t i = 0; i < t->leg_count; i++)
+        t->data_waiting += t->legs[i]->accepted > 0 ? 1 : 0;
+    if (t->data_waiting == 0) {
+        loop_defer(t->services->loop, nobody_to_ask, t);
+        return;
+    }
+    for (size_t i = 0, asked = t->data_waiting; i < t->leg_count; i++) {
+        if (t->legs[i]->accepted == 0)
+            continue;
+        leg_share(t->legs[i]->leg, asked);
+        leg_data(t->legs[i]->leg);
+    }
+}
+
+/* ---- the body and its end ---- */
+
+static void on_final(void *owner, const struct leg_answer *a)
+{
+    struct transaction_leg *tl = leg_owner(owner);
+    struct transaction *t = tl->t;
+
+    if (t->freed)
+        return;
+    transaction_leg_done(tl, a);
+    if (!t->freed)
+        transaction_maybe_final(t);
+}
+
+static void on_room(void *owner)
+{
+    struct transaction *t = leg_owner(owner)->t;
+
+    if (t->freed)
+        return;
+    if (transaction_has_room(t))
+        timer_disarm(t->stall);
+    t->on.room(t->owner);
+}
+
+static const struct leg_events leg_events = {
+    .recipient = on_recipient,
+    .data = on_data,
+    .final = on_final,
+    .room = on_room,
+};
+
+/* ---- recipients to legs ---- */
+
+static size_t leg_of(const struct transaction *t, const struct mailbox *m, bool held, uint64_t key)
+{
+    for (size_t i = 0; i < t->leg_count; i++) {
+        const struct transaction_leg *tl = t->legs[i];
+
+        if (tl->held == held && tl->held_for == key && leg_serves(tl->leg, m))
+            return i;
+    }
+    return NO_LEG;
+}
+
+/* Legs that somebody waits for or will get the message by; one that refused all is none. */
+static size_t legs_in_use(const struct transaction *t)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->leg_count; i++)
+        n += t->legs[i]->waiting > 0 || t->legs[i]->taken > 0 ? 1 : 0;
+    return n;
+}
+
+static enum reason why_no_leg(const struct transaction *t)
+{
+    size_t used = legs_in_use(t);
+
+    if (used >= (size_t)t->settings->limits.legs)
+        return REASON_TOO_MANY_LEGS;
+    if (used > 0 && !hears_each(t) && !ledger_ready(t->services->ledger, t->count, loop_wall()))
+        return REASON_LEDGER_UNAVAILABLE;
+    return REASON_OK;
+}
+
+static size_t add_leg(struct transaction *t, const struct mailbox *m, bool held, uint64_t key)
+{
+    struct transaction_leg *tl = mem_zalloc(sizeof(*tl));
+
+    tl->t = t;
+    tl->held = held;
+    tl->held_for = key;
+    reply_init(&tl->final);
+    t->legs = mem_resize(t->legs, t->leg_count + 1, sizeof(struct transaction_leg *));
+    t->legs[t->leg_count] = tl;
+    tl->leg = leg_new(t->services, t->snapshot, &t->envelope, (unsigned)t->leg_count + 1, m,
+                      &leg_events, tl);
+    return t->leg_count++;
+}
+
+void transaction_assign(struct transaction *t, size_t index, bool held)
+{
+    struct recipient *r = &t->recipients[index];
+    struct mailbox m = {.path = slice_str(r->path),
+                        .domain = slice_str(r->domain),
+                        .is_literal = r->is_literal,
+                        .literal = r->literal};
+    uint64_t key = held ? transaction_held_for(r) : 0;
+    enum reason why;
+
+    r->leg = leg_of(t, &m, held, key);
+    if (r->leg == NO_LEG) {
+        why = why_no_leg(t);
+        if (why != REASON_OK) {
+            transaction_refuse(t, index, why);
+            return;
+        }
+        r->leg = add_leg(t, &m, held, key);
+    }
+    t->legs[r->leg]->waiting++;
+    leg_recipient(t->legs[r->leg]->leg, (unsigned)index, m.path);
+}
+
+void transaction_assign_alone(struct transaction *t, size_t index)
+{
+    struct recipient *r = &t->recipients[index];
+
+    if (t->taken > 0 || t->alone != NO_LEG) {
+        transaction_refuse(t, index, REASON_ASKED_ALONE);
+    } else if (t->waiting > t->waiting_alone + 1) {
+        r->waits_alone = true; /* those before it may all be refused */
+        t->waiting_alone++;
+    } else {
+        t->alone = index;
+        transaction_assign(t, index, transaction_was_delivered(r));
+    }
+}
+
+void transaction_legs_free(struct transaction *t)
+{
+    for (size_t i = 0; i < t->leg_count; i++) {
+        reply_clear(&t->legs[i]->final);
+        free(t->legs[i]);
+    }
+    free(t->legs);
+}
