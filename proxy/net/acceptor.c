@@ -16,6 +16,11 @@
 #define ACCEPTOR_MAGIC 0x41434350u
 #define ACCEPT_BURST 64 /* per turn of the loop, so that sessions get their share */
 #define EXHAUSTED_PAUSE_MS 1000
+/* Only EPERM comes of it, so the mend is part of the words. */
+#define TRANSPARENT_STEP                                                                         \
+    "transparent needs CAP_NET_ADMIN while it binds (start as root, or AmbientCapabilities= in " \
+    "the "                                                                                       \
+    "unit)"
 
 struct acceptor {
     uint32_t magic;
@@ -43,8 +48,18 @@ static int bind_failed(int fd, const struct addr *at, const char *step, struct b
     return -1;
 }
 
+/* Packets to foreign addresses are this socket's too, where a TPROXY rule brings them. */
+static bool make_transparent(int fd, enum addr_family family)
+{
+    int on = 1;
+
+    return family == ADDR_IP4
+               ? setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) == 0
+               : setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) == 0;
+}
+
 /* A socket bound to the address, or -1 with one line in *error. */
-static int bound(const struct addr *at, bool shared, struct buf *error)
+static int bound(const struct addr *at, bool transparent, bool shared, struct buf *error)
 {
     struct sockaddr_storage to;
     socklen_t n = sockaddr_from(at, &to);
@@ -59,23 +74,25 @@ static int bound(const struct addr *at, bool shared, struct buf *error)
     /* "::" means IPv6 only: an IPv4 listener beside it is configured for itself. */
     if (at->family == ADDR_IP6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0)
         return bind_failed(fd, at, "IPV6_V6ONLY", error);
+    if (transparent && !make_transparent(fd, at->family))
+        return bind_failed(fd, at, TRANSPARENT_STEP, error);
     if (bind(fd, (const struct sockaddr *)&to, n) != 0)
         return bind_failed(fd, at, "bind", error);
     return fd;
 }
 
-bool acceptor_is_free(const struct addr *at, struct buf *error)
+bool acceptor_is_free(const struct addr *at, bool transparent, struct buf *error)
 {
-    int fd = bound(at, false, error);
+    int fd = bound(at, transparent, false, error);
 
     if (fd >= 0)
         (void)close(fd);
     return fd >= 0;
 }
 
-int acceptor_bind(const struct addr *at, struct buf *error)
+int acceptor_bind(const struct addr *at, bool transparent, struct buf *error)
 {
-    int fd = bound(at, true, error);
+    int fd = bound(at, transparent, true, error);
 
     if (fd >= 0 && listen(fd, SOMAXCONN) != 0)
         return bind_failed(fd, at, "listen", error);

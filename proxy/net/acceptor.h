@@ -26,9 +26,10 @@ struct acceptor_events {
 
 /* Nobody listens there yet; else false with one line in *error.  acceptor_bind() would not see it:
  * with SO_REUSEPORT a second daemon of the same user takes half of the clients, silently. */
-bool acceptor_is_free(const struct addr *at, struct buf *error);
-/* A listening socket, or -1 with one line in *error.  port 0: the system chooses (tests). */
-int acceptor_bind(const struct addr *at, struct buf *error);
+bool acceptor_is_free(const struct addr *at, bool transparent, struct buf *error);
+/* A listening socket, or -1 with one line in *error.  port 0: the system chooses (tests).
+ * transparent: for a TPROXY rule; the system wants CAP_NET_ADMIN for that. */
+int acceptor_bind(const struct addr *at, bool transparent, struct buf *error);
 bool acceptor_address(int fd, struct addr *out); /* what it is bound to */
 /* Takes the socket over. */
 struct acceptor *acceptor_new(struct loop *l, int fd, const struct acceptor_events *on,

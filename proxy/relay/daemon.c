@@ -173,6 +173,22 @@ static bool start_workers(struct daemon *d, struct listeners *l, struct buf *err
 
 /* ---- reload ---- */
 
+/* The socket is made one way or the other before privileges are dropped, and serves on. */
+static void warn_transparent(const struct settings *old, const struct settings *fresh,
+                             struct buf *note)
+{
+    for (size_t i = 0; i < fresh->listener_count; i++) {
+        const struct listener_settings *l = &fresh->listeners[i];
+
+        for (size_t k = 0; k < old->listener_count; k++)
+            if (addr_same(&l->bind, &old->listeners[k].bind) &&
+                l->transparent != old->listeners[k].transparent)
+                (void)buf_addf(note,
+                               "listeners: transparent of \"%s\" takes effect at the next start\n",
+                               l->name);
+    }
+}
+
 /* What a reload cannot change is said, not silently ignored. */
 static void warn_unchangeable(struct daemon *d, const struct settings *fresh)
 {
@@ -192,6 +208,7 @@ static void warn_unchangeable(struct daemon *d, const struct settings *fresh)
         (void)buf_addf(&note, "tls.ladder_addresses: takes effect at the next start\n");
     if (fresh->ledger.entries != d->settings->ledger.entries)
         (void)buf_addf(&note, "ledger.entries: takes effect at the next start\n");
+    warn_transparent(d->settings, fresh, &note);
     settings_warnings(fresh, loop_wall(), &note);
     log_lines(d->log, "warning", RECORD_WARNING, buf_slice(&note));
     buf_clear(&note);

@@ -19,12 +19,13 @@ static bool is_held(const struct settings *old, const struct addr *bind)
 
 /* A port that our own workers serve at another address is not asked about: 0.0.0.0 takes the place
  * of 127.0.0.1 in a reload while both are bound. */
-static bool is_free(const struct settings *old, const struct addr *bind, struct buf *error)
+static bool is_free(const struct settings *old, const struct listener_settings *s,
+                    struct buf *error)
 {
     for (size_t i = 0; old != NULL && i < old->listener_count; i++)
-        if (old->listeners[i].bind.port == bind->port)
+        if (old->listeners[i].bind.port == s->bind.port)
             return true;
-    return acceptor_is_free(bind, error);
+    return acceptor_is_free(&s->bind, s->transparent, error);
 }
 
 bool listeners_bind(struct listeners *l, const struct settings *set, unsigned workers,
@@ -42,7 +43,9 @@ bool listeners_bind(struct listeners *l, const struct settings *set, unsigned wo
 
         l->own[i] = s->bind;
         for (unsigned w = 0; w < workers && !is_held(old, &s->bind); w++) {
-            int fd = w > 0 || is_free(old, &s->bind, error) ? acceptor_bind(&s->bind, error) : -1;
+            int fd = w > 0 || is_free(old, s, error)
+                         ? acceptor_bind(&s->bind, s->transparent, error)
+                         : -1;
 
             if (fd < 0) {
                 listeners_clear(l);

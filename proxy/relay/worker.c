@@ -11,14 +11,13 @@
 #include "proxy/base/invariant.h"
 #include "proxy/base/mem.h"
 #include "proxy/net/acceptor.h"
-#include "proxy/net/stream.h"
-#include "proxy/relay/session.h"
+#include "proxy/relay/arrival.h"
+#include "proxy/relay/envelope.h"
 #include "proxy/relay/sts.h"
 #include "proxy/relay/transaction.h"
 #include "proxy/relay/upstream.h"
 
 #define WORKER_MAGIC 0x776f726bu
-#define STRANGER_FAREWELL_MS 2000
 #define RESUME_MS 1000
 #define WHY_MAX 4096
 
@@ -37,6 +36,7 @@ struct worker {
     struct snapshot *snapshot;
     struct gate **gates;
     size_t gate_count;
+    struct arrival_list arrivals;
     struct session_list sessions;
     atomic_llong grace_ms; /* main's word about the end */
     struct timer *grace, *resume;
@@ -137,7 +137,7 @@ static void resume(void *owner)
 
 static void maybe_done(struct worker *w)
 {
-    if (w->ending && w->sessions.count == 0)
+    if (w->ending && w->arrivals.count == 0 && w->sessions.count == 0)
         loop_stop(w->services.loop);
 }
 
@@ -159,56 +159,28 @@ static const struct session_events session_events = {
     .closed = session_closed,
 };
 
-static bool allowed(const struct listener_settings *l, const struct addr *peer)
-{
-    for (size_t i = 0; i < l->allow_count; i++)
-        if (addr_in_net(peer, &l->allow[i]))
-            return true;
-    return l->allow_count == 0 && addr_class(peer) == ADDR_LOOPBACK;
-}
-
-static const struct stream_events no_events;
-
-/* C-IN-08: never an open relay, and the stranger is told why. */
-static void turn_away(struct worker *w, const struct gate *g, int fd, const struct addr *peer)
-{
-    struct stream_params sp = {.read_high = 4096};
-    struct stream *s = stream_adopt(w->services.loop, fd, peer, &sp, &no_events, NULL);
-    struct record *r = record_new("client-refused", RECORD_WARNING, loop_wall());
-    char text[ADDR_TEXT_MAX];
-
-    stream_write(s, SLICE("554 5.7.1 tlsmend: this relay is not for you\r\n"));
-    stream_finish(&s, STRANGER_FAREWELL_MS);
-    record_cstr(r, "client", addr_port_text(peer, text));
-    record_cstr(r, "listener", g->listener->name);
-    record_cstr(r, "hint", "Add the address to allow_clients of this listener if it may relay.");
-    log_record(w->services.log, r);
-}
-
 static void on_accepted(void *owner, int fd, const struct addr *peer)
 {
     struct gate *g = owner;
     struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, g->worker);
-    char id[32];
-    struct session_params p = {
+    char id[SESSION_ID_MAX];
+    struct arrival_params p = {
         .services = &w->services,
-        .list = &w->sessions,
+        .list = &w->arrivals,
+        .sessions = &w->sessions,
         .snapshot = w->snapshot,
         .listener = g->listener,
         .fd = fd,
-        .peer = *peer,
+        .peer = peer,
         .id = id,
     };
 
-    if (!allowed(g->listener, peer)) {
-        turn_away(w, g, fd, peer);
-        return;
-    }
     (void)snprintf(id, sizeof(id), "%08llx-%x-%x",
                    (unsigned long long)(loop_wall() / 1000) & 0xffffffffu, w->index, ++w->counter);
     atomic_fetch_add(&w->shared->sessions, 1);
-    (void)session_new(&p, &session_events, w);
-    if (too_many_to_greet(w))
+    if (!arrival_begin(&p, &session_events, w))
+        atomic_fetch_sub(&w->shared->sessions, 1);
+    else if (too_many_to_greet(w))
         pause_gates(w, true);
 }
 
@@ -308,6 +280,7 @@ static void *worker_main(void *arg)
 
     loop_run(w->services.loop);
     close_gates(w);
+    arrival_list_cut(&w->arrivals);
     session_list_cut(&w->sessions);
     ledger_unwatch(w->services.ledger, &w->ledger_watch);
     upstream_cut_leaving(&w->services);
@@ -460,6 +433,7 @@ static void take_shutdown(void *owner)
     w->ending = true;
     close_gates(w);
     timer_arm(w->grace, atomic_load(&w->grace_ms));
+    arrival_list_cut(&w->arrivals);
     session_list_shutdown(&w->sessions);
     maybe_done(w);
 }

@@ -46,7 +46,7 @@ static struct addr listen_at(struct loop *l, struct seen *s)
     int fd;
 
     buf_init(&error, 200);
-    fd = acceptor_bind(&at, &error);
+    fd = acceptor_bind(&at, false, &error);
     assert_true(fd >= 0);
     assert_true(acceptor_address(fd, &at));
     assert_int_not_equal(at.port, 0);
@@ -148,7 +148,7 @@ static void says_why_it_cannot_listen(void **state)
     assert_true(addr_parse(SLICE("192.0.2.1"), &at)); /* RFC 5737: not on this host */
     at.port = 2525;
     buf_init(&error, 200);
-    assert_int_equal(acceptor_bind(&at, &error), -1);
+    assert_int_equal(acceptor_bind(&at, false, &error), -1);
     assert_non_null(strstr(buf_cstr(&error), "192.0.2.1:2525"));
     assert_non_null(strstr(buf_cstr(&error), "Cannot assign requested address"));
     buf_clear(&error);
@@ -164,17 +164,17 @@ static void knows_a_port_that_is_taken(void **state)
     assert_true(addr_parse(SLICE("127.0.0.1"), &at));
     at.port = 0;
     buf_init(&error, 200);
-    first = acceptor_bind(&at, &error);
+    first = acceptor_bind(&at, false, &error);
     assert_true(first >= 0);
     assert_true(acceptor_address(first, &at));
-    assert_false(acceptor_is_free(&at, &error));
+    assert_false(acceptor_is_free(&at, false, &error));
     assert_non_null(strstr(buf_cstr(&error), "Address already in use"));
     buf_reset(&error);
-    second = acceptor_bind(&at, &error); /* for the next worker, which shares */
+    second = acceptor_bind(&at, false, &error); /* for the next worker, which shares */
     assert_true(second >= 0);
     (void)close(first);
     (void)close(second);
-    assert_true(acceptor_is_free(&at, &error));
+    assert_true(acceptor_is_free(&at, false, &error));
     assert_int_equal(error.n, 0);
     buf_clear(&error);
 }

@@ -323,7 +323,7 @@ static void tcp_open(struct tcp *t)
     t->loop = loop_new();
     buf_init(&error, 200);
     buf_init(&t->ear.got, 1 << 20);
-    fd = acceptor_bind(&at, &error);
+    fd = acceptor_bind(&at, false, &error);
     assert_true(fd >= 0 && acceptor_address(fd, &at));
     t->acceptor = acceptor_new(t->loop, fd, &tcp_acceptor_events, &t->peer);
     t->ear.stream = stream_connect(t->loop, &at, &ear_params, &ear_events, &t->ear);
@@ -398,7 +398,7 @@ static void over_ip6(void **state)
     (void)state;
     buf_init(&error, 200);
     assert_true(addr_parse(SLICE("::1"), &at));
-    fd = acceptor_bind(&at, &error);
+    fd = acceptor_bind(&at, false, &error);
     buf_clear(&error);
     if (fd < 0) { /* a host without IPv6 says so, and at once */
         at.port = 25;
@@ -430,7 +430,7 @@ static void connect_refused(void **state)
 
     (void)state;
     buf_init(&error, 200);
-    fd = acceptor_bind(&at, &error);
+    fd = acceptor_bind(&at, false, &error);
     assert_true(fd >= 0 && acceptor_address(fd, &at));
     (void)close(fd); /* now nobody listens there */
     e.stream = stream_connect(l, &at, &ear_params, &ear_events, &e);
