@@ -70,6 +70,20 @@ static const char *access_words(enum access a)
     return "";
 }
 
+static void look_at_counts(const struct settings *s, struct store *store, struct buf *trouble)
+{
+    size_t entries = ledger_count(store_ledger(store));
+
+    (void)printf("# %s: %zu MTA-STS policies kept, %zu entries in the ledger\n", s->store.path,
+                 policies_count(store_policies(store)), entries);
+    if (entries < (size_t)s->ledger.entries)
+        return;
+    settings_cite(s, "ledger.entries", trouble);
+    (void)buf_addf(trouble,
+                   "the ledger is FULL, and a transaction has one destination only: allow more; "
+                   "tlsmend ledger shows them\n");
+}
+
 /* What is in the file; a damaged, foreign or newer one says so. */
 static void look_inside(const struct settings *s, struct buf *trouble)
 {
@@ -77,13 +91,14 @@ static void look_inside(const struct settings *s, struct buf *trouble)
         .path = s->store.path,
         .policies_max = (size_t)s->mta_sts.policies,
         .rungs_max = (size_t)s->tls.ladder_addresses,
+        .ledger_max = (size_t)s->ledger.entries,
+        .ledger_keep = s->ledger.keep,
         .read_only = true,
     };
     struct store *store = store_open(&p, trouble);
 
     if (trouble->n == 0)
-        (void)printf("# %s: %zu MTA-STS policies kept\n", s->store.path,
-                     policies_count(store_policies(store)));
+        look_at_counts(s, store, trouble);
     store_close(&store);
 }
 
@@ -99,7 +114,7 @@ void check_lasting(const struct settings *s, struct buf *warnings)
         settings_cite(s, "store.path", warnings);
         (void)buf_addf(warnings,
                        "%s; until then MTA-STS policies live in MEMORY ONLY and a restart forgets "
-                       "them\n",
+                       "them, and without a ledger a transaction has one destination only\n",
                        access_words(a));
     } else if (access(path, F_OK) == 0) {
         look_inside(s, warnings);

@@ -32,11 +32,20 @@ int run_command(int argc, char **argv);
 int check_command(int argc, char **argv);
 int mta_sts_command(int argc, char **argv);
 int dane_command(int argc, char **argv);
+int ledger_command(int argc, char **argv);
 int version_command(int argc, char **argv);
 
 /* Reads [-c FILE].  *path is FILE, or CLI_CONFIG_PATH where there is that file, or NULL: all
  * defaults, which is said on stderr.  False after a word on stderr: answer CLI_USAGE. */
 bool cli_config_path(int argc, char **argv, const char **path);
+
+/* Reads [-c FILE] [--json] [WORD]; `noun` is what the word names, for messages. */
+struct cli_words {
+    const char *path; /* as of cli_config_path() */
+    const char *word; /* NULL: none */
+    bool json;
+};
+bool cli_report_words(int argc, char **argv, const char *noun, struct cli_words *w);
 
 /* "unknown ...: did you mean ...": the nearest of `known` (ends with NULL). */
 const char *cli_nearest(const char *word, const char *const *known);

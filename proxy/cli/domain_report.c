@@ -7,19 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/base/mem.h"
 #include "proxy/cli/cli.h"
 #include "proxy/net/loop.h"
 #include "proxy/relay/inquiry.h"
 
 #define ERRORS_MAX 65536
 #define REPORT_MAX ((size_t)16 << 20)
-
-struct words {
-    const char *path;
-    char domain[DOMAIN_MAX + 1];
-    bool json;
-};
 
 /* ---- the domain ---- */
 
@@ -153,52 +146,22 @@ static bool take_domain(const char *command, const char *word, char out[DOMAIN_M
     return good;
 }
 
-/* What is neither the domain nor --json is for cli_config_path(). */
-static bool read_words(int argc, char **argv, struct words *w)
-{
-    char **rest = mem_array((size_t)argc + 1, sizeof(*rest));
-    const char *domain = NULL;
-    int count = 0;
-    bool good = true, odd = false;
-
-    rest[count++] = argv[0];
-    for (int i = 1; good && i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0) {
-            w->json = true;
-        } else if (argv[i][0] == '-') {
-            rest[count++] = argv[i];
-            odd = odd || strcmp(argv[i], "-c") != 0;
-            if (!odd && i + 1 < argc)
-                rest[count++] = argv[++i];
-        } else if (domain == NULL) {
-            domain = argv[i];
-        } else {
-            (void)fprintf(stderr, "tlsmend %s: one domain at a time: \"%s\" is the second\n",
-                          argv[0], argv[i]);
-            good = false;
-        }
-    }
-    good = good && (odd || take_domain(argv[0], domain, w->domain)) &&
-           cli_config_path(count, rest, &w->path);
-    free((void *)rest);
-    return good;
-}
-
 int report_command(int argc, char **argv, report_fn *text, report_fn *json)
 {
-    struct words w = {.path = NULL};
+    char domain[DOMAIN_MAX + 1];
+    struct cli_words w;
     struct settings *set;
     struct buf errors;
     int code;
 
-    if (!read_words(argc, argv, &w))
+    if (!cli_report_words(argc, argv, "domain", &w) || !take_domain(argv[0], w.word, domain))
         return CLI_USAGE;
     (void)signal(SIGPIPE, SIG_IGN); /* a policy host that hangs up */
     buf_init(&errors, ERRORS_MAX);
     set = settings_load(w.path, &errors);
     (void)fputs(buf_cstr(&errors), stderr);
     buf_clear(&errors);
-    code = set != NULL ? ask(set, w.domain, w.json ? json : text) : CLI_CONFIG;
+    code = set != NULL ? ask(set, domain, w.json ? json : text) : CLI_CONFIG;
     settings_drop(&set);
     return code;
 }

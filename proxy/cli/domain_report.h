@@ -53,6 +53,8 @@ void report_verdict(const struct domain_report *r, struct buf *out);
 /* Why DNSSEC is as it is, and the mend, "" if nothing is wrong. */
 const char *report_dnssec_hint(enum dnssec_trust_state s);
 
+/* "3 h", "12 min": the largest unit that fits. */
+const char *report_about(int64_t ms, char out[INSTANT_TEXT_MAX]);
 /* "label      value" with the indent; the value is made harmless. */
 void report_line(struct buf *out, unsigned indent, const char *label, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

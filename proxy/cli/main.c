@@ -45,6 +45,17 @@ static const struct subcommand {
      CONFIG_OPTION REPORT_HELP, mta_sts_command},
     {"dane", "[-c FILE] [--json] DOMAIN", "show the TLSA records of a domain's MX and what follows",
      CONFIG_OPTION REPORT_HELP, dane_command},
+    {"ledger", "[-c FILE] [--json] [WORD]", "show what was delivered and the client not told",
+     CONFIG_OPTION
+     "  --json    one JSON object instead of text: tlsmend(8) has its members\n"
+     "  WORD      a mail address, a domain, or the id of a transaction or of the client's queue:\n"
+     "            explains the entries that it names; without it all are listed, the newest first\n"
+     "\n"
+     "The file of the store is read, not written; this may take root or the user of the daemon.\n"
+     "Exit codes: 0: it was read, be there entries or not; 64: wrong words; 71: it cannot be "
+     "read;\n"
+     "78: the configuration is wrong.\n",
+     ledger_command},
     {"version", "", "print the versions of tlsmend and of its libraries", "", version_command},
 };
 

@@ -4,10 +4,12 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "config/settings.h"
+#include "proxy/base/mem.h"
 #include "proxy/cli/cli.h"
 
 const char *cli_nearest(const char *word, const char *const *known)
@@ -44,4 +46,33 @@ bool cli_config_path(int argc, char **argv, const char **path)
         (void)fprintf(stderr, "tlsmend %s: no -c and no %s: all settings have their defaults\n",
                       argv[0], CLI_CONFIG_PATH);
     return true;
+}
+
+/* What is neither the word nor --json is for cli_config_path(). */
+bool cli_report_words(int argc, char **argv, const char *noun, struct cli_words *w)
+{
+    char **rest = mem_array((size_t)argc + 1, sizeof(*rest));
+    int count = 0;
+    bool good = true;
+
+    *w = (struct cli_words){.path = NULL};
+    rest[count++] = argv[0];
+    for (int i = 1; good && i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            w->json = true;
+        } else if (argv[i][0] == '-') {
+            rest[count++] = argv[i];
+            if (strcmp(argv[i], "-c") == 0 && i + 1 < argc)
+                rest[count++] = argv[++i];
+        } else if (w->word == NULL) {
+            w->word = argv[i];
+        } else {
+            (void)fprintf(stderr, "tlsmend %s: one %s at a time: \"%s\" is the second\n", argv[0],
+                          noun, argv[i]);
+            good = false;
+        }
+    }
+    good = good && cli_config_path(count, rest, &w->path);
+    free((void *)rest);
+    return good;
 }

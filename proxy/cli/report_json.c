@@ -16,6 +16,11 @@ static json_t *there(json_t *value)
     abort();
 }
 
+json_t *report_json_object(void)
+{
+    return there(json_object());
+}
+
 void report_json_put(json_t *o, const char *key, json_t *value)
 {
     if (json_object_set_new(o, key, there(value)) != 0)
@@ -245,6 +250,14 @@ static int take(const char *bytes, size_t n, void *out)
     return buf_add(out, slice_of(bytes, n)) ? 0 : -1;
 }
 
+void report_json_dump(json_t *o, size_t flags, struct buf *out)
+{
+    /* ensured ASCII: no mark that turns the reading direction on a terminal */
+    if (json_dump_callback(o, take, out, flags | JSON_ENSURE_ASCII) != 0)
+        (void)there(NULL); /* half an object is worse than none */
+    json_decref(o);
+}
+
 void report_json_end(const struct domain_report *r, json_t *o, struct buf *out)
 {
     const struct destination *d = r->dest;
@@ -256,9 +269,7 @@ void report_json_end(const struct domain_report *r, json_t *o, struct buf *out)
     if (d->mx_ignored > 0)
         report_json_int(o, "mx_ignored", (int64_t)d->mx_ignored);
     put_verdict(r, o);
-    /* ensured ASCII: no mark that turns the reading direction on a terminal */
-    if (json_dump_callback(o, take, out, JSON_INDENT(2) | JSON_ENSURE_ASCII) != 0 ||
-        !buf_addc(out, '\n'))
-        (void)there(NULL); /* half an object is worse than none */
-    json_decref(o);
+    report_json_dump(o, JSON_INDENT(2), out);
+    if (!buf_addc(out, '\n'))
+        (void)there(NULL);
 }

@@ -20,6 +20,10 @@ void report_json_str(json_t *o, const char *key, const char *value); /* NULL, ""
 void report_json_int(json_t *o, const char *key, int64_t value);
 void report_json_bool(json_t *o, const char *key, bool value);
 
+json_t *report_json_object(void);
+/* Writes it to *out and frees it; `flags` of jansson. */
+void report_json_dump(json_t *o, size_t flags, struct buf *out);
+
 /* The members that both subcommands begin with: domain, route, dnssec state. */
 json_t *report_json_new(const struct domain_report *r);
 json_t *report_json_policy(const struct domain_report *r, const struct policy_entry *e);

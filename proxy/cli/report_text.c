@@ -38,8 +38,7 @@ void report_line(struct buf *out, unsigned indent, const char *label, const char
     free(value);
 }
 
-/* "3 h", "12 min": the largest unit that fits. */
-static const char *about(int64_t ms, char out[INSTANT_TEXT_MAX])
+const char *report_about(int64_t ms, char out[INSTANT_TEXT_MAX])
 {
     static const struct {
         int64_t ms;
@@ -70,11 +69,11 @@ void report_policy_lines(const struct domain_report *r, const struct policy_entr
     for (size_t i = 0; i < e->policy.mx_count; i++)
         report_line(out, 2, "mx", "%s", e->policy.mx[i]);
     report_line(out, 2, "fetched", "%s (%s ago)", instant_text(e->held.fetched, when),
-                about(r->now - e->held.fetched, span));
+                report_about(r->now - e->held.fetched, span));
     report_line(out, 2, "max_age", "%lld s", (long long)e->policy.max_age);
     if (sts_live(&e->held, r->now))
         report_line(out, 2, "live until", "%s (for %s)", instant_text(e->held.expires, when),
-                    about(e->held.expires - r->now, span));
+                    report_about(e->held.expires - r->now, span));
     else
         report_line(out, 2, "EXPIRED", "%s", instant_text(e->held.expires, when));
 }
