@@ -26,6 +26,7 @@ have come.  `behave(c)` takes the whole connection instead.
 """
 
 import contextlib
+import functools
 import selectors
 import socket
 import threading
@@ -41,13 +42,43 @@ __all__ = ["CLOSE", "NOTIFY", "RESET", "TLS", "Connection", "Each", "Gone", "Hos
            "WhenHello", "alert"]
 
 
+class Acceptor:
+    """The thread that takes connections, for one server or for many (lab/farm.py)."""
+
+    def __init__(self):
+        self._selector, self._stopping = selectors.DefaultSelector(), threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def add(self, listener, take):
+        """take(sock, peer) is called for each connection, and must not block."""
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ, take)
+
+    def remove(self, listener):
+        self._selector.unregister(listener)
+        listener.close()
+
+    def _run(self):
+        while not self._stopping.is_set():
+            for key, _ in self._selector.select(0.05):
+                with contextlib.suppress(OSError):
+                    key.data(*key.fileobj.accept())
+
+    def stop(self):
+        self._stopping.set()
+        self._thread.join(5)
+        self._selector.close()
+
+
 class HostileMx:
     """Listens on an address pair of its own, port 25, until stop()."""
 
     capabilities = ("PIPELINING", "SIZE 104857600", "STARTTLS", "8BITMIME", "ENHANCEDSTATUSCODES")
 
     def __init__(self, net, *, ns=None, addresses=None, port=25, name="mx.lab.example", chain=None, replies=None,
-                 behave=None, capabilities=None, read_rate=0, receive_buffer=0, **tls):
+                 behave=None, capabilities=None, read_rate=0, receive_buffer=0, acceptor=None, **tls):
+        self._ns, self.receive_buffer = ns or net.internet, receive_buffer
         self.addresses = tuple(addresses or net.new_host())
         self.port, self.name, self.chain, self.replies = port, name, chain, dict(replies or {})
         unknown = set(tls) - {"versions", "ciphers", "client_cert", "setup"}
@@ -58,15 +89,25 @@ class HostileMx:
             self.capabilities = tuple(capabilities)
         self.records, self._contexts, self._lock = [], {}, threading.Lock()
         self._stopping, self._sockets, self._threads = threading.Event(), set(), []
-        self._selector = selectors.DefaultSelector()
+        self._own_acceptor = Acceptor() if acceptor is None else None
+        self._acceptor, self._listeners = acceptor or self._own_acceptor, []
+        self.listen()
+
+    def listen(self):
+        """Take connections; again after shut()."""
+        if self._listeners:
+            return
         for address in self.addresses:
-            listener = (ns or net.internet).listen(address, port)
-            if receive_buffer:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            listener.setblocking(False)
-            self._selector.register(listener, selectors.EVENT_READ, address)
-        self._acceptor = threading.Thread(target=self._accept, daemon=True)
-        self._acceptor.start()
+            listener = self._ns.listen(address, self.port)
+            if self.receive_buffer:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
+            self._listeners.append(listener)
+            self._acceptor.add(listener, functools.partial(self._take, address))
+
+    def shut(self):
+        """Connections are refused from now on; those that are there go on."""
+        while self._listeners:
+            self._acceptor.remove(self._listeners.pop())
 
     # -- what happened ------------------------------------------------------------------------
 
@@ -112,22 +153,18 @@ class HostileMx:
         if self._stopping.wait(seconds):
             raise Gone("the server was stopped")
 
-    def _accept(self):
-        while not self._stopping.is_set():
-            for key, _ in self._selector.select(0.05):
-                with contextlib.suppress(OSError):
-                    sock, peer = key.fileobj.accept()
-                    sock.settimeout(120)
-                    # Real servers answer in one segment; ours would wait 40 ms for a delayed ACK.
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    record = Record(peer[:2], key.data)
-                    with self._lock:
-                        record.number = len(self.records) + 1
-                        self.records.append(record)
-                        self._sockets.add(sock)
-                    thread = threading.Thread(target=self._serve, args=(sock, record), daemon=True)
-                    self._threads.append(thread)
-                    thread.start()
+    def _take(self, address, sock, peer):
+        sock.settimeout(120)
+        # Real servers answer in one segment; ours would wait 40 ms for a delayed ACK.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        record = Record(peer[:2], address)
+        with self._lock:
+            record.number = len(self.records) + 1
+            self.records.append(record)
+            self._sockets.add(sock)
+        thread = threading.Thread(target=self._serve, args=(sock, record), daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _serve(self, sock, record):
         connection = Connection(self, sock, record)
@@ -150,10 +187,9 @@ class HostileMx:
         if self._stopping.is_set():
             return
         self._stopping.set()
-        self._acceptor.join(5)
-        for key in list(self._selector.get_map().values()):
-            key.fileobj.close()
-        self._selector.close()
+        self.shut()
+        if self._own_acceptor is not None:
+            self._own_acceptor.stop()
         with self._lock:
             sockets = list(self._sockets)
         for sock in sockets:
