@@ -155,7 +155,8 @@ void transaction_maybe_final(struct transaction *t)
         return;
     }
     if (t->each) {
-        combine_prdr(t, &t->verdict);
+        if (!transaction_combine(t, &t->verdict))
+            combine_prdr(t, &t->verdict);
         tell_truth(t);
     } else if (transaction_combine(t, &t->verdict)) {
         tell_truth(t);
