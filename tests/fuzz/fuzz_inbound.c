@@ -5,11 +5,12 @@
  * The first byte chooses the settings, the second seeds segments and answers, the rest is what the
  * client sends.  Properties:
  *  - the client hears the same, and the owner sees the same, whether the bytes come whole and are
- *  answered
- *    at once, or come in segments and are answered late and out of order;
+ *    answered at once, or come in segments and are answered late and out of order;
  *  - fed byte by byte, each line gets exactly one reply, at its CRLF (as long as neither a refused
- *  DATA nor
- *    a BDAT was seen: behind these, at most one);
+ *    DATA nor a BDAT was seen: behind these at most one, in LMTP at most one per recipient);
+ *  - the end of a message gets one reply; in LMTP one for each accepted recipient, and with PRDR
+ *    where more than one was accepted two more: each recipient's at its place, 353 before them, and
+ *    behind them one that undoes none of them (C-RCPT-02, C-RCPT-03);
  *  - while the machine is in a message the owner sees nothing but content, and the message ends at
  *    <CRLF>.<CRLF> and nowhere else (C-IN-04);
  *  - REQUIRETLS comes through only where it was offered (RFC 8689);
@@ -35,13 +36,21 @@ struct pending {
 struct owner {
     struct inbound *in;
     bool requiretls; /* offered */
+    bool lmtp, each; /* each: the owner gives a final reply for each recipient */
     bool late;       /* answer only when nothing else goes */
+    bool backwards;  /* final replies: the last recipient's first */
     uint32_t seed;   /* of the answers: the same in all runs */
     uint32_t random; /* of the segments and of the order */
     unsigned events;
     struct pending waiting[INBOUND_RCPT_AHEAD];
     unsigned waiting_count;
     bool open, body, closed; /* what the events so far say */
+    bool prdr;
+    unsigned accepted;
+    uint32_t finals_key;
+    bool finals; /* in `waiting_finals` are the recipients without a final reply */
+    unsigned waiting_finals[1000], finals_left;
+    size_t finals_from, finals_due; /* in `heard`; so many replies */
     struct buf seen, heard;
 };
 
@@ -59,9 +68,10 @@ static uint32_t next_random(struct owner *o)
     return o->random = mix(o->random, "r", 1);
 }
 
+static const int codes[] = {250, 250, 250, 250, 550, 421, 452, 354, 250, 250};
+
 static void answer(struct owner *o, unsigned slot, uint32_t key, bool data)
 {
-    static const int codes[] = {250, 250, 250, 250, 550, 421, 452, 354, 250, 250};
     int code = codes[key % 10];
     struct reply r;
 
@@ -73,6 +83,122 @@ static void answer(struct owner *o, unsigned slot, uint32_t key, bool data)
     reply_clear(&r);
 }
 
+static void answer_rcpt(struct owner *o, unsigned slot, uint32_t key)
+{
+    o->accepted += codes[key % 10] == 250;
+    answer(o, slot, key, false);
+}
+
+static void drain(struct owner *o)
+{
+    struct buf *out = inbound_output(o->in);
+
+    CHECK(buf_add(&o->heard, buf_slice(out)));
+    buf_reset(out);
+}
+
+/* The number that answer_each() put last into the text. */
+static unsigned place_in(struct slice line)
+{
+    unsigned long long place = UINT32_MAX;
+
+    while (line.n > 0 && line.p[0] != '#')
+        line = slice_from(line, 1);
+    if (slice_iends(line, SLICE("\r")))
+        line = slice_first(line, line.n - 1);
+    (void)slice_u64(slice_from(line, 1), UINT32_MAX, &place);
+    return (unsigned)place;
+}
+
+/* What the client heard of the end of a message. */
+static void check_finals(const struct owner *o)
+{
+    struct slice line, rest = slice_from(buf_slice(&o->heard), o->finals_from);
+    bool prdr = o->prdr && o->accepted > 1;
+    size_t count = 0;
+    bool good = false, not_for_ever = false;
+
+    while (slice_cut(rest, '\n', &line, &rest)) {
+        CHECK(line.n > 4);
+        if (line.p[3] != ' ')
+            continue;
+        CHECK((line.p[0] == '3') == (prdr && count == 0));
+        CHECK(slice_istarts(line, SLICE("421 ")) == false);
+        if (prdr && count == o->finals_due - 1) {
+            CHECK(line.p[0] == '2' || !good);
+            CHECK(line.p[0] != '5' || !not_for_ever);
+        } else if (prdr || o->lmtp) {
+            CHECK(!o->each || (prdr && count == 0) || slice_istarts(line, SLICE("451 4.5.0")) ||
+                  place_in(line) == count - prdr);
+            good = good || line.p[0] == '2';
+            not_for_ever = not_for_ever || line.p[0] == '4';
+        }
+        count++;
+    }
+    CHECK(count == o->finals_due);
+}
+
+static void answer_final(struct owner *o)
+{
+    answer(o, 0, o->finals_key, false);
+    drain(o);
+    check_finals(o);
+    o->finals = o->body = o->open = false;
+}
+
+static void answer_each(struct owner *o, unsigned place)
+{
+    uint32_t key = mix(o->finals_key, &place, sizeof(place));
+    struct buf text;
+    struct reply r;
+
+    buf_init(&text, 100);
+    CHECK(buf_addf(&text, "%s#%u", key % 7 == 0 ? "two\n" : "", place));
+    reply_init(&r);
+    reply_set(&r, codes[key % 10], NULL, buf_slice(&text));
+    inbound_answer_each(o->in, place, &r);
+    reply_clear(&r);
+    buf_clear(&text);
+}
+
+/* One final reply of those that wait, then the one for all.  False: none is due. */
+static bool answer_finals(struct owner *o)
+{
+    unsigned i;
+
+    if (!o->finals)
+        return false;
+    if (o->finals_left == 0) {
+        answer_final(o);
+        return true;
+    }
+    i = o->late ? next_random(o) % o->finals_left : 0;
+    answer_each(o, o->waiting_finals[i]);
+    o->waiting_finals[i] = o->waiting_finals[--o->finals_left];
+    return true;
+}
+
+static void begin_finals(struct owner *o, uint32_t key)
+{
+    bool each = o->lmtp || (o->prdr && o->accepted > 1);
+
+    CHECK(inbound_answers_each(o->in) == each);
+    drain(o);
+    o->finals_key = key;
+    o->finals_from = o->heard.n;
+    o->finals_due = !each ? 1 : o->lmtp ? o->accepted : o->accepted + 2;
+    if (!each || !o->each) {
+        answer_final(o);
+        return;
+    }
+    o->finals = true;
+    o->finals_left = o->accepted;
+    for (unsigned i = 0; i < o->accepted; i++)
+        o->waiting_finals[i] = o->backwards ? o->accepted - 1 - i : i;
+    while (!o->late && answer_finals(o))
+        ;
+}
+
 static bool answer_pending(struct owner *o)
 {
     if (o->waiting_count == 0)
@@ -82,7 +208,7 @@ static bool answer_pending(struct owner *o)
         struct pending p = o->waiting[i];
 
         o->waiting[i] = o->waiting[--o->waiting_count];
-        answer(o, p.slot, p.key, false);
+        answer_rcpt(o, p.slot, p.key);
     }
     return true;
 }
@@ -93,11 +219,15 @@ static void see(struct owner *o, enum inbound_event ev, const struct inbound_wha
 
     CHECK(!o->closed);
     CHECK(!o->body || ev == INBOUND_BODY_BAD || ev == INBOUND_BODY_END);
+    CHECK(!o->finals);
     CHECK(buf_addf(&o->seen, "\n%d %.*s", (int)ev, SLICE_ARG(what->mailbox.path)));
     switch (ev) {
     case INBOUND_MAIL:
         CHECK(!o->open);
         CHECK(!what->params.requiretls || (o->requiretls && inbound_esmtp(o->in)));
+        CHECK(!what->params.prdr || !o->lmtp);
+        o->prdr = what->params.prdr;
+        o->accepted = 0;
         answer(o, what->slot, key, false);
         o->open = inbound_in_transaction(o->in);
         break;
@@ -107,18 +237,17 @@ static void see(struct owner *o, enum inbound_event ev, const struct inbound_wha
             CHECK(o->waiting_count < INBOUND_RCPT_AHEAD);
             o->waiting[o->waiting_count++] = (struct pending){what->slot, key};
         } else {
-            answer(o, what->slot, key, false);
+            answer_rcpt(o, what->slot, key);
         }
         break;
     case INBOUND_DATA:
-        CHECK(o->open && o->waiting_count == 0);
+        CHECK(o->open && o->waiting_count == 0 && o->accepted > 0);
         answer(o, what->slot, key, true);
         o->body = o->open = inbound_in_body(o->in);
         break;
     case INBOUND_BODY_END:
         CHECK(o->open && o->body);
-        o->body = o->open = false;
-        answer(o, what->slot, key, false);
+        begin_finals(o, key);
         break;
     case INBOUND_RESET:
         CHECK(o->open && o->waiting_count == 0);
@@ -143,7 +272,6 @@ static void feed(struct owner *o, const char *bytes, size_t n)
 {
     while (!o->closed) {
         struct inbound_what what;
-        struct buf *out;
         size_t used;
         enum inbound_event ev = inbound_feed(o->in, bytes, n, &used, &what);
 
@@ -151,12 +279,12 @@ static void feed(struct owner *o, const char *bytes, size_t n)
         bytes += used;
         n -= used;
         if (ev == INBOUND_NEED_INPUT || ev == INBOUND_WAIT) {
-            out = inbound_output(o->in);
-            CHECK(buf_add(&o->heard, buf_slice(out)));
-            buf_reset(out);
+            drain(o);
             if (ev == INBOUND_NEED_INPUT)
                 break;
-            (void)answer_pending(o);
+            CHECK(!o->finals || used == 0);
+            if (!answer_finals(o))
+                (void)answer_pending(o);
         } else if (ev == INBOUND_BODY) {
             CHECK(o->body && what.content.n > 0);
             CHECK(buf_add(&o->seen, what.content));
@@ -164,8 +292,7 @@ static void feed(struct owner *o, const char *bytes, size_t n)
             see(o, ev, &what);
         }
     }
-    CHECK(buf_add(&o->heard, buf_slice(inbound_output(o->in))));
-    buf_reset(inbound_output(o->in));
+    drain(o);
 }
 
 static void owner_start(struct owner *o, uint8_t settings, uint8_t seed)
@@ -179,10 +306,15 @@ static void owner_start(struct owner *o, uint8_t settings, uint8_t seed)
         .message_size = settings & 4 ? 20 : 0,
         .data_mode = settings & 8 ? DATA_NORMALISE : DATA_REJECT,
         .requiretls = (settings & 16) != 0,
+        .lmtp = (settings & 32) != 0,
     };
 
-    *o = (struct owner){
-        .in = inbound_new(&p), .requiretls = p.requiretls, .seed = seed, .random = seed};
+    *o = (struct owner){.in = inbound_new(&p),
+                        .requiretls = p.requiretls,
+                        .lmtp = p.lmtp,
+                        .each = (settings & 64) == 0,
+                        .seed = seed,
+                        .random = seed};
     buf_init(&o->seen, (size_t)64 << 20);
     buf_init(&o->heard, (size_t)64 << 20);
 }
@@ -221,15 +353,12 @@ static void byte_by_byte(struct owner *o, const char *bytes, size_t n)
         said = replies(&o->heard, before);
         if (o->body && !in_body)
             body_from = i + 1;
-        if (in_body) {
-            bool several = data_end && slice_istarts(slice_from(buf_slice(&o->heard), before),
-                                                     SLICE("353 ")); /* PRDR */
-
-            CHECK(o->body == !data_end && (several ? said > 3 : said == (data_end ? 1 : 0)));
-        } else if (!line_end)
+        if (in_body)
+            CHECK(o->body == !data_end && said == (data_end ? o->finals_due : 0));
+        else if (!line_end)
             CHECK(said == 0);
         else
-            CHECK(said == 1 || (unsure && said == 0));
+            CHECK(said == 1 || (unsure && (said == 0 || (o->lmtp && said <= o->accepted))));
         if (line_end && !o->body) {
             struct slice line = slice_of(bytes + line_from, i - line_from);
 
@@ -267,9 +396,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(slice_eq(buf_slice(&whole.seen), buf_slice(&parts.seen)));
 
     owner_start(&single, data[0], data[1]);
+    single.backwards = true;
     byte_by_byte(&single, bytes, size);
     CHECK(slice_eq(buf_slice(&whole.heard), buf_slice(&single.heard)));
     CHECK(slice_eq(buf_slice(&whole.seen), buf_slice(&single.seen)));
+
+    CHECK(inbound_client_kind(whole.in) == inbound_client_kind(parts.in));
+    CHECK(inbound_client_kind(whole.in) == inbound_client_kind(single.in));
 
     owner_end(&whole);
     owner_end(&parts);
