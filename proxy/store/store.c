@@ -384,8 +384,8 @@ static void open_first(struct store *s, struct buf *warning)
         db_close(&s->db);
     }
     if (!ok && warning != NULL)
-        (void)buf_addf(warning, "store %s: %s: %s; meanwhile it works from memory\n", s->path,
-                       e.detail, e.hint);
+        (void)buf_addf(warning, "store %s: %s: %s%s\n", s->path, e.detail, e.hint,
+                       s->read_only ? "" : "; meanwhile it works from memory");
 }
 
 struct store *store_open(const struct store_params *p, struct buf *warning)
@@ -396,6 +396,7 @@ struct store *store_open(const struct store_params *p, struct buf *warning)
     s->path = mem_strdup(p->path);
     s->log = p->log;
     s->read_only = p->read_only;
+    s->expiring = true; /* of what the file has, nobody knows yet */
     init_locks(s);
     s->policies = policies_new(p->policies_max, lasting, &s->bell);
     s->rungs = rungs_new(p->rungs_max, lasting, &s->bell);

@@ -28,11 +28,11 @@ def conf(tmp_path):
 def test_help_names_the_subcommands(words):
     done = tlsmend(*words)
     assert done.returncode == 0 and done.stderr == ""
-    for name in ("run", "check", "mta-sts", "dane", "version"):
+    for name in ("run", "check", "mta-sts", "dane", "ledger", "version"):
         assert f"\n  {name} " in done.stdout
 
 
-@pytest.mark.parametrize("name", ["run", "check", "mta-sts", "dane", "version"])
+@pytest.mark.parametrize("name", ["run", "check", "mta-sts", "dane", "ledger", "version"])
 def test_help_of_a_subcommand_does_nothing_else(name):
     done = tlsmend(name, "--help")
     assert done.returncode == 0 and done.stderr == ""
@@ -48,6 +48,12 @@ def test_help_of_a_subcommand_does_nothing_else(name):
     (["check", "/a"], 'unknown option "/a"'),
     (["run", "-x"], 'unknown option "-x"'),
     (["version", "-x"], 'unknown option "-x"'),
+    (["ledger", "-x"], 'unknown option "-x"'),
+    (["ledger", "-c"], "-c takes the path of one file"),
+    (["ledger", "a", "b"], 'one word at a time: "b" is the second'),
+    (["ledger", ""], "the word is empty"),
+    (["dane"], "which domain?"),
+    (["mta-sts", "--json", "a.example", "b.example"], 'one domain at a time: "b.example" is the second'),
 ])
 def test_wrong_words(words, said):
     done = tlsmend(*words)

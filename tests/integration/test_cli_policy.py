@@ -366,7 +366,7 @@ def test_check_says_whether_the_store_can_be_written(scene, lab, quiet, tmp_path
     daemon = scene.tlsmend()
     assert deliver(scene, daemon, domain).code == 250
     daemon.restart()
-    assert f"\n# {daemon.store_path}: 1 MTA-STS policies kept\n" in ask(scene, daemon, "check").stdout
+    assert f"\n# {daemon.store_path}: 1 MTA-STS policies kept, 0 entries in the ledger\n" in ask(scene, daemon, "check").stdout
     for path in ("/nonexistent/x.db", "/dev/null/x.db"):
         done = ask(scene, prepared(lab, store={"path": path}), "check")
         assert "its directory does not exist: make it" in done.stderr and "MEMORY ONLY" in done.stderr
