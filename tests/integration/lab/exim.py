@@ -3,6 +3,7 @@
 
 import re
 
+from . import pages
 from .mta import INBOX, SUBMIT_PORT, LegacyClient, MxServer, Queued
 
 _EXIM = "/usr/sbin/exim4"
@@ -88,32 +89,29 @@ begin retry
 class EximClient(_Exim, LegacyClient):
     """Exim that relays everything to tlsmend without TLS."""
 
+    _ran = False
+
     @property
     def listen(self):
         return f"[127.0.0.1]:{SUBMIT_PORT}"
 
     def configure(self):
-        address, port = self.relay
         self.write_configuration(f"""
 tls_advertise_hosts =
-acl_smtp_rcpt = accept
+acl_smtp_rcpt = rcpt
 local_interfaces = 127.0.0.1
+domainlist local_domains = {self.hostname}
 begin acl
+rcpt:
+  accept {"control = queue_only" if self.holding else ""}
 begin routers
 bounces:
   driver = accept
   domains = {self.hostname}
   transport = bounces
-smarthost:
-  driver = manualroute
-  route_list = * {address}::{port} byname
-  self = send
-  transport = relay
+{pages.lines("exim", "router")}
 begin transports
-relay:
-  driver = smtp
-  hosts_avoid_tls = *
-  hosts_try_prdr = *
+{pages.lines("exim", "transport")}
 bounces:
   driver = appendfile
   directory = /var/bounces
@@ -124,6 +122,10 @@ begin retry
 """)
         for part in ("", "/new", "/cur", "/tmp"):
             self.tree.mkdir("/var/bounces" + part, owner="labmail", mode=0o700)
+
+    def command(self):
+        argv = super().command()
+        return argv[:-1] if self.holding else argv   # its daemon begins with a queue run
 
     def queue(self):
         """From `exim -bp` and each message's own log, which has the reasons."""
@@ -145,3 +147,17 @@ begin retry
 
     def flush(self):
         self.tree.run([_EXIM, "-qff"])
+
+    def run_queue(self, timeout=60):
+        """The first is an ordinary one; later ones are forced (-qf), as the retry times have not come."""
+        self.tree.run([_EXIM, "-qf" if self._ran else "-q"], timeout=timeout)
+        self._ran = True
+
+    def grudges(self):
+        """The retry hints that are of the host: T:name:address:port and no more (another field would be
+        a message's id), and what the log says of it."""
+        hints = self.tree.run(["/usr/sbin/exim_dumpdb", _SPOOL, "retry"], check=False)
+        log = self.tree.path(_LOGS[0]).read_text(encoding="utf-8", errors="backslashreplace")
+        return re.findall(r"^\s*T:127\.0\.0\.1:127\.0\.0\.1(?::\d+)? .*", hints, re.M) + re.findall(
+            r".*(?:retry time not reached|retry timeout exceeded|Connection (?:refused|timed out)|"
+            r"Remote host closed|lost connection).*", log)

@@ -89,28 +89,45 @@ class MxServer(Server):
 
 
 class LegacyClient(Server):
-    """Takes mail on 127.0.0.1:10025 of the client namespace and relays everything to tlsmend, in clear."""
+    """Takes mail on 127.0.0.1:10025 of the client namespace and relays everything to tlsmend, in clear,
+    with the lines that docs/clients/ gives (lab/pages.py).  holding: mail that is handed in waits for
+    run_queue(), as after a time in which tlsmend was not there."""
 
-    def __init__(self, lab, relay=RELAY):
+    def __init__(self, lab, *, holding=False, **options):
         super().__init__(lab, lab.net.client, CLIENT_NAME)
-        self.relay = relay
+        self.holding, self.options = holding, options
         self.configure()
         self.begin(self.command(), "127.0.0.1", SUBMIT_PORT)
 
     def submit(self, recipient, message, sender=f"sender@{CLIENT_NAME}"):
         """Hand a mail in."""
         recipients = [recipient] if isinstance(recipient, str) else recipient
+        self.submit_all([(recipients, message)], sender)
+
+    def submit_all(self, mails, sender=f"sender@{CLIENT_NAME}"):
+        """Hand in (recipients, message) pairs, in one session."""
         with SmtpClient(self._ns, port=SUBMIT_PORT) as c:
             c.ehlo("localhost")
-            replies = c.envelope(sender, recipients)
-            assert all(r.code == 250 for r in replies), [str(r) for r in replies]
-            reply = c.data(message)
-            assert reply.code == 250, str(reply)
+            for recipients, message in mails:
+                replies = c.envelope(sender, recipients)
+                assert all(r.code == 250 for r in replies), [str(r) for r in replies]
+                reply = c.data(message)
+                assert reply.code == 250, str(reply)
 
     def queue(self):
+        """What waits, with the reason of the last try: what an administrator is shown."""
         raise NotImplementedError
 
     def flush(self):
+        """Try everything again now."""
+        raise NotImplementedError
+
+    def run_queue(self, timeout=60):
+        """One queue run: everything that waits is tried once.  Returns when it is over."""
+        raise NotImplementedError
+
+    def grudges(self):
+        """What the client holds against its relayhost itself, in its own words; nothing is due."""
         raise NotImplementedError
 
     def wait_deferred(self, marker, timeout=20):

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian's OpenSMTPD, as MX and as legacy client."""
 
+import re
+
+from . import pages
 from .mta import INBOX, SUBMIT_PORT, LegacyClient, MxServer, Queued
+from .process import wait_for
 from .tree import UID
 
 
@@ -56,22 +60,44 @@ class OpenSmtpdClient(_OpenSmtpd, LegacyClient):
     """OpenSMTPD that relays everything to tlsmend without TLS."""
 
     def configure(self):
-        address, port = self.relay
         self.write_configuration(f"""
 listen on 127.0.0.1 port {SUBMIT_PORT} hostname {self.hostname}
-action "relay" relay host smtp+notls://{address}:{port} helo {self.hostname}
-match from any for any action "relay"
-""")
+{pages.lines("opensmtpd", "smtpd.conf")}""")
+
+    def begin(self, argv, address, port, env=None):
+        super().begin(argv, address, port, env)
+        if self.holding:
+            self._smtpctl("pause", "mta")
 
     def queue(self):
         """`smtpctl show queue`: fields between bars, the last one the error."""
-        rows = [line.split("|") for line in self._smtpctl("show", "queue").splitlines()]
-        return [Queued(row[0], row[6], row[-1]) for row in rows if len(row) > 7]
+        return [Queued(row[0], row[6], row[-1]) for row in self._envelopes()]
+
+    def _envelopes(self):
+        """Id, family, type, flags, sender, recipient, destination, made, ends, last try, tries, state, delay, error."""
+        rows = [line.split("|", 13) for line in self._smtpctl("show", "queue").splitlines()]
+        return [row for row in rows if len(row) == 14]
 
     def flush(self):
         self._smtpctl("resume", "route", "all", check=False)   # a relay that failed rests for a while
         for queued in self.queue():
             self._smtpctl("schedule", queued.id, check=False)
+
+    def run_queue(self, timeout=60):
+        before = {row[0]: int(row[10]) for row in self._envelopes()}
+        self._smtpctl("resume", "mta", check=False)
+        self._smtpctl("schedule", "all", check=False)
+        wait_for(lambda: f"the end of the queue run: {self._envelopes()}\n{self.tail()}",
+                 lambda: all(row[11] == "pending" and int(row[10]) > before.get(row[0], 0)
+                             for row in self._envelopes()), timeout, 0.05)
+
+    def grudges(self):
+        """Routes that are disabled (flag D), have errors or a penalty; and what the log says of them.
+        "3. [] <-> 127.0.0.1 (localhost) ---- nconn=1 nerror=0 penalty=0 timeout=-" is a good one."""
+        routes = [r for r in self._smtpctl("show", "routes").splitlines()
+                  if not re.search(r" [N-][N-]*[Q-]* nconn=\d+ nerror=0 penalty=0 ", r)]
+        return routes + re.findall(r".*(?:Disabling route|Enabling route|Too many errors|No valid route|"
+                                   r"Connection (?:refused|timeout|closed)|IO Error).*", self.tree.process.log())
 
     def _smtpctl(self, *words, check=True):
         # An installed smtpctl is setgid to this group.

@@ -2,8 +2,11 @@
 """Debian's Postfix, as MX and as legacy client."""
 
 import json
+import re
 
+from . import pages
 from .mta import INBOX, SUBMIT_PORT, LegacyClient, MxServer, Queued
+from .process import wait_for
 from .tree import UID
 
 _LOG = "/var/log/postfix.log"
@@ -102,7 +105,6 @@ class PostfixClient(_Postfix, LegacyClient):
     """Postfix that relays everything to tlsmend without TLS."""
 
     def configure(self):
-        address, port = self.relay
         self.write_configuration(f"""
 myhostname = {self.hostname}
 mydestination =
@@ -112,13 +114,12 @@ virtual_mailbox_maps = static:./
 virtual_uid_maps = static:{UID['labmail']}
 virtual_gid_maps = static:{UID['labmail']}
 mynetworks = 127.0.0.0/8
-relayhost = [{address}]:{port}
-smtp_tls_security_level = none
-smtp_send_xforward_command = yes
+{pages.lines("postfix", "main.cf")}
 disable_dns_lookups = yes
 smtp_host_lookup = native
 smtpd_peername_lookup = no
 minimal_backoff_time = 300s
+{"smtpd_client_restrictions = check_client_access static:HOLD" if self.holding else ""}
 """, [f"127.0.0.1:{SUBMIT_PORT}"])
         for part in ("", "/new", "/cur", "/tmp"):
             self.tree.mkdir("/var/bounces" + part, owner="labmail", mode=0o700)
@@ -130,3 +131,27 @@ minimal_backoff_time = 300s
 
     def flush(self):
         self.tree.run(["postqueue", "-f"])
+
+    def run_queue(self, timeout=60):
+        self.tree.run(["postsuper", "-H", "ALL"], timeout=timeout)
+        waiting, begin = {q.id for q in self.queue()}, len(self._log())
+        self.flush()
+
+        def over():
+            # qmgr says so of each message that it begins with, in this run.
+            begun = set(re.findall(r"qmgr\[\d+\]: (\w+): from=.*\(queue active\)", self._log()[begin:]))
+            return waiting <= begun and not self._busy()
+        wait_for(lambda: f"the end of the queue run\n{self.tail()}", over, timeout, 0.05)
+
+    def _busy(self):
+        names = [entry["queue_name"] for entry in map(json.loads, self.tree.run(["postqueue", "-j"]).splitlines())]
+        return [name for name in names if name in ("active", "incoming", "maildrop")]
+
+    def _log(self):
+        return self.tree.path(_LOG).read_text(encoding="utf-8", errors="backslashreplace")
+
+    def grudges(self):
+        """A relayhost that Postfix takes for dead is not asked: relay=none, with these words."""
+        words = re.compile("delivery temporarily suspended|/smtp\\[.*lost connection|[Cc]onnection (?:refused|timed out|reset)|"
+                           "conversation with|timed out while|: status=deferred.*relay=none|relay=none.*status=deferred")
+        return [line for line in self._log().splitlines() if words.search(line)]

@@ -3,6 +3,7 @@
 
 import re
 
+from . import pages
 from .mta import SUBMIT_PORT, LegacyClient, Queued
 
 _SENDMAIL = "/usr/libexec/sendmail/sendmail"
@@ -18,13 +19,12 @@ class SendmailClient(LegacyClient):
         return [_SENDMAIL, "-bD", "-q30m"]
 
     def configure(self):
-        address, port = self.relay
         self.tree.write("/etc/mail/lab.mc", f"""
 include(`/usr/share/sendmail/cf/m4/cf.m4')dnl
 OSTYPE(`linux')dnl
 define(`confDOMAIN_NAME', `{self.hostname}')dnl
-define(`SMART_HOST', `relay:[{address}]')dnl
-define(`RELAY_MAILER_ARGS', `TCP $h {port}')dnl
+{pages.lines("sendmail", "sendmail.mc")}dnl
+{"define(`confDELIVERY_MODE', `queueonly')" if self.holding else ""}dnl
 define(`confSERVICE_SWITCH_FILE', `/etc/mail/service.switch')dnl
 define(`confDONT_PROBE_INTERFACES', `True')dnl
 define(`confDEF_USER_ID', `labmail:labmail')dnl
@@ -71,3 +71,11 @@ MAILER(`smtp')dnl
 
     def flush(self):
         self.tree.run([_SENDMAIL, "-q"])
+
+    def run_queue(self, timeout=60):
+        self.tree.run([_SENDMAIL, "-qf"], timeout=timeout)   # f: in the foreground
+
+    def grudges(self):
+        """The host status that sendmail keeps (`hoststat`): a line for each host, "OK" where it is well."""
+        listing = self.tree.run(["/usr/libexec/sendmail/hoststat"], check=False).splitlines()
+        return [line for line in listing if "127.0.0.1" in line and "250" not in line]

@@ -98,10 +98,10 @@ class Tree:
         return subprocess.run(self._ns.command(self._argv(argv)), check=check, timeout=30,
                               capture_output=True, **options)
 
-    def run(self, argv, check=True, **options):
+    def run(self, argv, check=True, timeout=30, **options):
         """A command beside the running main process: what an administrator would type."""
         done = subprocess.run(["nsenter", f"--target={self.process.pid}", "--mount", "--net", "--root", "--wd=/", *argv],
-                              check=False, timeout=30, capture_output=True, text=True, **options)
+                              check=False, timeout=timeout, capture_output=True, text=True, **options)
         if check and done.returncode != 0:
             raise AssertionError(f"{argv}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
