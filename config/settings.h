@@ -120,6 +120,7 @@ struct settings {
     struct { /* all in milliseconds */
         int64_t recipient_budget, connect, greeting, ehlo, starttls, handshake, data, block, final;
         int64_t rung;      /* of a handshake, while a lower rung is still to be tried */
+        int64_t leg_wait;  /* for a leg, while others of its transaction are accepted */
         int64_t leg_stall; /* one leg holds up the others of its transaction */
         int64_t quit, client_idle, shutdown_grace;
     } timeouts;

@@ -313,6 +313,8 @@ const struct setting_row setting_rows[] = {
      .help = "The answer to DATA."},
     {GROUP(TIMEOUTS), .key = "block", SPAN(block, 10 * MS, 3 * MINUTE), .preset = "\"180s\"",
      .help = "No byte of the message moves."},
+    {GROUP(TIMEOUTS), .key = "leg_wait", SPAN(leg_wait, 10 * MS, 4 * MINUTE), .preset = "\"60s\"",
+     .help = "An answer to RCPT, while other destinations of the message have answered theirs."},
     {GROUP(TIMEOUTS), .key = "leg_stall", SPAN(leg_stall, 10 * MS, 10 * MINUTE),
      .preset = "\"60s\"",
      .help = "One destination takes nothing of the message and so holds up the others."},

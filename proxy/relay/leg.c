@@ -313,15 +313,7 @@ static void answer_dead_later(void *owner)
 
 static void budget_over(void *owner)
 {
-    struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
-
-    if (l->phase == LEG_DEAD)
-        return;
-    if (l->kept.code != 0) {
-        leg_die_kept(l);
-        return;
-    }
-    leg_fail(l, REASON_BUDGET_SPENT);
+    leg_hurry(OBJ_CAST(leg, LEG_MAGIC, owner), REASON_BUDGET_SPENT);
 }
 
 struct leg *leg_new(struct services *sv, struct snapshot *snap, const struct envelope *envelope,
@@ -462,6 +454,16 @@ void leg_fail(struct leg *l, enum reason why)
         a->stage = upstream_stage(l->upstream);
     }
     leg_die_of_reason(l, why, "");
+}
+
+void leg_hurry(struct leg *l, enum reason why)
+{
+    if (l->phase == LEG_DEAD)
+        return;
+    if (l->kept.code != 0)
+        leg_die_kept(l);
+    else
+        leg_fail(l, why);
 }
 
 bool leg_in_doubt(const struct leg *l)

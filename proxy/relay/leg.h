@@ -49,8 +49,10 @@ void leg_data(struct leg *l);
 void leg_body(struct leg *l, struct slice content);
 bool leg_carries(const struct leg *l); /* the body: DATA was accepted, and it is not dead */
 bool leg_has_room(const struct leg *l);
-/* It fails now, alone: it holds others up. */
+/* It fails now, alone: it holds others up.  leg_hurry(): before it accepted a recipient; what its hosts
+ * said so far is the answer, else `why`. */
 void leg_fail(struct leg *l, enum reason why);
+void leg_hurry(struct leg *l, enum reason why);
 void leg_end(struct leg *l);
 /* leg_end() was called and the MX has not answered yet: nobody knows what it did with the message. */
 bool leg_in_doubt(const struct leg *l);

@@ -126,6 +126,7 @@ struct transaction *transaction_new(const struct transaction_params *p,
     t->signs.size = p->params->size;
     header_scan_start(&t->header);
     reply_init(&t->verdict);
+    t->wait = timer_new(t->services->loop, transaction_wait_over, t);
     t->stall = timer_new(t->services->loop, stall_over, t);
     t->early = timer_new(t->services->loop, transaction_early, t);
     t->patience = timer_new(t->services->loop, transaction_patience_over, t);
@@ -350,6 +351,7 @@ static void transaction_destroy(void *owner)
     free(t->envelope.sender);
     digest_free(&t->digest);
     reply_clear(&t->verdict);
+    timer_free(&t->wait);
     timer_free(&t->stall);
     timer_free(&t->early);
     timer_free(&t->patience);
@@ -371,6 +373,7 @@ void transaction_free(struct transaction **held, enum reason why)
     if (t == NULL)
         return;
     t->freed = true;
+    timer_disarm(t->wait);
     timer_disarm(t->stall);
     timer_disarm(t->early);
     timer_disarm(t->patience);

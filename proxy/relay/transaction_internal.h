@@ -48,6 +48,7 @@ struct transaction_leg {
     bool held;          /* no dot before the digests were compared */
     uint64_t held_for;  /* the same for recipients with the same digests */
     unsigned waiting;   /* recipients without an answer */
+    mono_ms asked;      /* since then: the oldest of them came at this time or later */
     unsigned accepted;  /* by the leg itself */
     unsigned taken;     /* towards the client: those, and with `held` those that the leg refused */
     bool carries;       /* DATA was accepted */
@@ -74,6 +75,7 @@ struct transaction {
     size_t leg_count;
     struct recipient *recipients;
     size_t count;
+    mono_ms first_taken;
     size_t waiting, taken; /* recipients without an answer; accepted towards the client */
     size_t ours_from;      /* recipients from here on may have an answer of ours to tell */
     bool telling;
@@ -88,7 +90,7 @@ struct transaction {
     uint64_t digest_left;  /* with one leg: so many bytes more are digested */
     uint8_t hash[LEDGER_DIGEST_SIZE];
     bool hashed;
-    struct timer *stall, *early, *patience;
+    struct timer *wait, *stall, *early, *patience;
 
     bool awaits_final, ended, gone, freed;
     uint64_t ticket; /* of the ledger, while waiting for the disk; 0: none */
@@ -108,6 +110,7 @@ void transaction_answer_here(struct transaction *t, size_t index);
 /* transaction_legs.c */
 /* Give the recipient to the leg of its destination, or refuse it. */
 void transaction_assign(struct transaction *t, size_t index, bool held);
+void transaction_wait_over(void *owner);
 /* It may go only without others: now, later, or not in this transaction. */
 void transaction_assign_alone(struct transaction *t, size_t index);
 /* Of those who wait until nobody else is left, the first may go now, or none may. */

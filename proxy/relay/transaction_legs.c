@@ -36,6 +36,49 @@ void transaction_look_at_those_alone(struct transaction *t)
     }
 }
 
+/* ---- legs that keep others waiting ---- */
+
+/* An MX that has accepted its recipients does not wait for DATA for ever, and with it would go all
+ * that another, slow destination has nothing to do with. */
+static void arm_wait(struct transaction *t)
+{
+    int64_t span = t->settings->timeouts.leg_wait;
+    mono_ms now = loop_now(t->services->loop), first = INT64_MAX;
+
+    for (size_t i = 0; t->taken > 0 && i < t->leg_count; i++) {
+        const struct transaction_leg *tl = t->legs[i];
+
+        if (tl->waiting > 0 && tl->taken == 0) {
+            mono_ms from = tl->asked > t->first_taken ? tl->asked : t->first_taken;
+
+            if (from + span < first)
+                first = from + span;
+        }
+    }
+    if (first == INT64_MAX)
+        timer_disarm(t->wait);
+    else
+        timer_arm(t->wait, first > now ? first - now : 0);
+}
+
+void transaction_wait_over(void *owner)
+{
+    struct transaction *t = OBJ_CAST(transaction, TRANSACTION_MAGIC, owner);
+    mono_ms limit = loop_now(t->services->loop) - t->settings->timeouts.leg_wait;
+
+    if (t->first_taken <= limit)
+        for (size_t i = 0; i < t->leg_count && !t->freed; i++) {
+            const struct transaction_leg *tl = t->legs[i];
+
+            if (tl->waiting > 0 && tl->taken == 0 && tl->asked <= limit)
+                leg_hurry(tl->leg, REASON_LEG_SLOW);
+        }
+    if (!t->freed)
+        arm_wait(t);
+}
+
+/* ---- answers to RCPT, from a leg ---- */
+
 static void on_recipient(void *owner, unsigned index, const struct leg_answer *a)
 {
     struct transaction_leg *tl = leg_owner(owner);
@@ -56,7 +99,9 @@ static void on_recipient(void *owner, unsigned index, const struct leg_answer *a
     tl->accepted += yes ? 1 : 0;
     tl->taken += r->accepted ? 1 : 0;
     t->waiting--;
-    t->taken += r->accepted ? 1 : 0;
+    if (r->accepted && t->taken++ == 0)
+        t->first_taken = loop_now(t->services->loop);
+    arm_wait(t);
     if (t->alone == index && !r->accepted)
         t->alone = NO_LEG;
     transaction_look_at_those_alone(t);
@@ -259,8 +304,10 @@ void transaction_assign(struct transaction *t, size_t index, bool held)
         }
         r->leg = add_leg(t, &m, held, key);
     }
-    t->legs[r->leg]->waiting++;
+    if (t->legs[r->leg]->waiting++ == 0)
+        t->legs[r->leg]->asked = r->asked;
     leg_recipient(t->legs[r->leg]->leg, (unsigned)index, m.path);
+    arm_wait(t);
 }
 
 void transaction_assign_alone(struct transaction *t, size_t index)

@@ -242,6 +242,7 @@ static void test_defaults(void **state)
     assert_int_equal(s->timeouts.rung, 15000);
     assert_int_equal(s->timeouts.data, 100000);
     assert_int_equal(s->timeouts.block, 180000);
+    assert_int_equal(s->timeouts.leg_wait, 60000);
     assert_int_equal(s->timeouts.leg_stall, 60000); /* C-RCPT-01 */
     assert_int_equal(s->timeouts.final, 590000);
     assert_int_equal(s->timeouts.quit, 5000);
