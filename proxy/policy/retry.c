@@ -75,8 +75,9 @@ enum retry_likeness retry_compare(const struct retry_signs *then, const struct r
 
     if (ident && strcmp(then->ident, now->ident) != 0)
         return RETRY_NOT;
-    /* An MTA declares the size of a message always or never, for the offer of SIZE is always there,
-     * and it is the same each time. */
+    /* An MTA declares the size of a message always or never, for the offer of SIZE is always there.
+     * It is the same each time, but for Sendmail's, who counts the header section only when the
+     * message comes from its queue: there the first retry is taken for another message. */
     if (then->has_size != now->has_size || (then->has_size && then->size != now->size))
         return RETRY_NOT;
     if (!address || !helo)

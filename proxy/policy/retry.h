@@ -18,6 +18,8 @@
  *        without others, where the MX itself answers; where they speak against it (RETRY_NOT) the
  *        entry says nothing.  A client that gets a final reply for each recipient (LMTP, PRDR) is
  *        told the recorded reply only where it is SURE: the MX can as well be asked again.
+ *      - Both, of different messages: the refusal is told only where that message is more alike than
+ *        the delivered one; else the digest of a held leg decides.
  */
 #ifndef TLSMEND_POLICY_RETRY_H
 #define TLSMEND_POLICY_RETRY_H
@@ -45,8 +47,8 @@ struct retry_signs {
 };
 
 enum retry_likeness {
-    RETRY_NOT,     /* another message: IDENT, SIZE or the client differ */
-    RETRY_UNKNOWN, /* nothing speaks for or against it */
+    RETRY_NOT,     /* another message: IDENT, SIZE or the client (address, HELO) differ */
+    RETRY_UNKNOWN, /* nothing speaks for or against it, or the signs contradict each other */
     RETRY_LIKELY,  /* nothing differs, and other recipients of the same group were named before */
     RETRY_SURE,    /* the same client says the same queue id, and SIZE does not differ */
 };

@@ -8,10 +8,10 @@
  *
  *      Of the commands, with what our EHLO offers (SIZE, 8BITMIME, XFORWARD, PRDR; no DSN):
  *      - Postfix: "MAIL FROM:<x> SIZE=n BODY=8BITMIME", "RCPT TO:<y>".  XFORWARD where it is set up
- *        so, and nobody else has it.
+ *        so; none of the others has it.
  *      - Exim: "MAIL FROM:<x> SIZE=n PRDR", never BODY=.  PRDR, from two recipients on, is only its.
- *      - Sendmail: "MAIL From:<x> SIZE=n", "RCPT To:<y>", at least since version 5, and only it.
- *      - OpenSMTPD: EHLO and "MAIL FROM:<x>" without SIZE; so are msmtp, dma and nullmailer.
+ *      - Sendmail: "MAIL From:<x> SIZE=n", "RCPT To:<y>", in all of version 8, and only it.
+ *      - OpenSMTPD: EHLO and "MAIL FROM:<x>" without SIZE; so are dma and nullmailer.
  *      - qmail: HELO and "MAIL FROM:<x>"; so are many scripts.
  *      - Exchange and IIS: "MAIL FROM:<x> SIZE=n"; so are Postfix and Exim.
  *      The last three say nothing.

@@ -4,10 +4,11 @@
  *      client_kind - which MTA the client is, as far as it shows (client_profile = "auto")
  *
  * DESCRIPTION
- *      Legacy MTAs are told apart by habits that their versions of twenty years share: HELO or
- *      EHLO, the case of "From:" in MAIL, the order and presence of parameters, XFORWARD, PRDR;
- *      and by the Received: field that they put on top of the message, which says most and comes
- *      last.  A sign that fits several says nothing.  Pure; no allocation.
+ *      Legacy MTAs are told apart by habits that their versions of twenty years share: by commands
+ *      those that only one of them has (the case of "From:" in MAIL, XFORWARD, PRDR); and by the
+ *      Received: field that they put on top of the message, which says most and comes last.  A sign
+ *      that fits several says nothing; signs against each other make the client unknown.  Pure; no
+ *      allocation.
  */
 #ifndef TLSMEND_SMTP_CLIENT_KIND_H
 #define TLSMEND_SMTP_CLIENT_KIND_H

@@ -240,6 +240,7 @@ static void c_rcpt_03_many_parts(void **state)
     reply_init(&out);
     for (size_t c = 0; c < COUNT(many_cases); c++) {
         size_t count = many_cases[c].count, refused = many_cases[c].refused;
+        bool mixed = refused > 0 && refused < count;
 
         /* The refused ones stand at the end, but for one at 1. */
         for (size_t i = 0; i < count; i++) {
@@ -248,7 +249,7 @@ static void c_rcpt_03_many_parts(void **state)
             (void)snprintf(domains[i], sizeof(domains[i]), "d%zu.example", i);
             parts_add(&p, domains[i], no || refused == count ? "550 no\r\n" : "250 ok\r\n");
         }
-        assert_int_equal(final_answer_make(p.part, p.count, &out), refused % count == 0);
+        assert_int_equal(final_answer_make(p.part, p.count, &out), !mixed);
         wire_of(&out, wire, sizeof(wire));
         assert_int_equal(lines_in(wire), many_cases[c].lines);
         assert_int_equal(out.line_count, many_cases[c].lines);
@@ -256,7 +257,7 @@ static void c_rcpt_03_many_parts(void **state)
             assert_non_null(strstr(wire, many_cases[c].last));
         else
             assert_null(strstr(wire, " more\r\n"));
-        if (refused % count != 0) {
+        if (mixed) {
             assert_non_null(strstr(wire, "4.3.0 d1.example: 550 no\r\n"));
             assert_null(strstr(wire, "more: "));
             assert_true(strstr(wire, "550 no") < strstr(wire, "250 ok"));
@@ -290,13 +291,12 @@ static void c_rcpt_03_lengths(void **state)
             size_t n = (size_t)(strstr(line, "\r\n") - line);
 
             assert_true(n <= 504);
-            if (seen == 0 || strstr(line, " more\r\n") == line + n - 8 + 1)
+            if (seen == 0 || strncmp(line + 4, "4.3.0 and ", 10) == 0)
                 continue;
-            assert_true(memmem(line, n, ": 550 5.7.1 00", 14) != NULL ||
-                        memmem(line, n, "...: 250 ok", 11) != NULL ||
-                        memmem(line, n, "and ", 4) != NULL);
-            if (memmem(line, n, ": 550", 5) != NULL)
-                assert_memory_equal(line + n - 4, "0...", 4);
+            if (memmem(line, n, ": 250 ok", 8) != NULL)
+                continue;
+            assert_non_null(memmem(line, n, ": 550 5.7.1 00", 14));
+            assert_memory_equal(line + n - 4, "0...", 4);
         }
         assert_int_equal(seen, out.line_count);
         parts_clear(&p);

@@ -36,7 +36,7 @@ static void test_outcome_names(void **state)
     assert_int_equal(got, LEDGER_REFUSED);
 }
 
-#define NO_SIZE -1
+#define NO_SIZE (-1)
 
 struct signs_row {
     const char *client, *helo, *ident;
@@ -110,6 +110,16 @@ static const struct compare_case {
      {"192.0.2.1", "a.example", "4F1aB", 701},
      RETRY_NOT,
      RETRY_NOT},
+    {"Sendmail: at once, and from its queue",
+     {"127.0.0.1", "client.lab.example", "", 160},
+     {"127.0.0.1", "client.lab.example", "", 324},
+     RETRY_NOT,
+     RETRY_NOT},
+    {"Sendmail: from its queue twice",
+     {"127.0.0.1", "client.lab.example", "", 324},
+     {"127.0.0.1", "client.lab.example", "", 324},
+     RETRY_UNKNOWN,
+     RETRY_LIKELY},
     {"size declared only now",
      {"192.0.2.1", "a.example", "", NO_SIZE},
      {"192.0.2.1", "a.example", "", 700},

@@ -29,6 +29,36 @@ static const struct dialogue {
     enum client_kind want;
     const char *lines[12];
 } dialogues[] = {
+    /* seen in the integration lab, with what tlsmend offers */
+    {"Postfix 3.7.11",
+     CLIENT_POSTFIX,
+     {"EHLO client.lab.example", "XFORWARD ADDR=127.0.0.1 PORT=58890",
+      "XFORWARD PROTO=ESMTP HELO=localhost IDENT=6F121EA51E SOURCE=LOCAL",
+      "MAIL FROM:<sender@client.lab.example> SIZE=318", "RCPT TO:<a@one.example>",
+      "RCPT TO:<b@one.example>", "RCPT TO:<c@two.example>", "DATA", "QUIT"}},
+    {"Postfix without smtp_send_xforward_command",
+     CLIENT_UNKNOWN,
+     {"EHLO client.lab.example", "MAIL FROM:<sender@client.lab.example> SIZE=318 BODY=8BITMIME",
+      "RCPT TO:<a@one.example>", "DATA", "QUIT"}},
+    {"Exim 4.96",
+     CLIENT_EXIM,
+     {"EHLO client.lab.example", "MAIL FROM:<sender@client.lab.example> SIZE=1388 PRDR",
+      "RCPT TO:<a@one.example>", "RCPT TO:<b@one.example>", "RCPT TO:<c@two.example>", "DATA",
+      "QUIT"}},
+    {"Exim 4.96, one recipient",
+     CLIENT_UNKNOWN,
+     {"EHLO client.lab.example", "MAIL FROM:<sender@client.lab.example> SIZE=1388",
+      "RCPT TO:<a@one.example>", "DATA", "QUIT"}},
+    {"OpenSMTPD 6.8.0",
+     CLIENT_UNKNOWN,
+     {"EHLO client.lab.example", "MAIL FROM:<sender@client.lab.example>", "RCPT TO:<b@one.example>",
+      "RCPT TO:<c@two.example>", "DATA", "MAIL FROM:<sender@client.lab.example>",
+      "RCPT TO:<b@one.example>", "DATA"}},
+    {"Sendmail 8.17.1.9",
+     CLIENT_SENDMAIL,
+     {"EHLO client.lab.example", "MAIL From:<sender@client.lab.example> SIZE=324",
+      "RCPT To:<c@two.example>", "RCPT To:<b@one.example>", "DATA", "RSET",
+      "MAIL From:<sender@client.lab.example> SIZE=311", "RCPT To:<a@one.example>", "DATA", "QUIT"}},
     {"nothing yet", CLIENT_UNKNOWN, {NULL}},
     {"a greeting says nothing", CLIENT_UNKNOWN, {"EHLO mail.example"}},
     {"qmail-remote",
@@ -38,7 +68,7 @@ static const struct dialogue {
     {"Exchange 2016",
      CLIENT_UNKNOWN,
      {"EHLO ex.example", "MAIL FROM:<a@ex.example> SIZE=10514", "RCPT TO:<b@one.example>", "DATA"}},
-    {"msmtp",
+    {"dma, nullmailer",
      CLIENT_UNKNOWN,
      {"EHLO localhost", "MAIL FROM:<a@mail.example>", "RCPT TO:<b@one.example>", "DATA"}},
     {"a script",
@@ -98,6 +128,20 @@ static const struct received_case {
     enum client_kind want;
     const char *value;
 } received_cases[] = {
+    /* seen in the integration lab */
+    {CLIENT_POSTFIX,
+     "from localhost (unknown [127.0.0.1])\tby client.lab.example (Postfix) with ESMTP "
+     "id 6F121EA51E;\tSun, 22 Nov 2026 12:52:33 +0000 (UTC)"},
+    {CLIENT_EXIM,
+     "from [127.0.0.1] (helo=localhost)\tby client.lab.example with esmtp (Exim 4.96)\t"
+     "(envelope-from <sender@client.lab.example>)\tid 1xV73n-0006K5-2H;\tSun, 22 Nov 2026 "
+     "12:52:47 +0000"},
+    {CLIENT_OPENSMTPD,
+     "from localhost (localhost [127.0.0.1])\tby client.lab.example (OpenSMTPD) with "
+     "ESMTP id 26e2c04c;\tSun, 22 Nov 2026 12:53:02 +0000 (UTC)"},
+    {CLIENT_SENDMAIL,
+     "from localhost (localhost [127.0.0.1])\tby client.lab.example "
+     "(8.17.1.9/8.17.1.9) with ESMTP id 6AMCrGSA026979;\tSun, 22 Nov 2026 12:53:16 GMT"},
     /* from the archives of public mailing lists, with other names */
     {CLIENT_POSTFIX,
      "by mail.example (Postfix, from userid 1000)\tid 8A10080009B; Tue, 26 Apr 2022 "
