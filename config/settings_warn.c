@@ -129,16 +129,10 @@ static bool observes(enum observe how)
 /* Loopback is let in by default, but such clients do not come from there. */
 static void warn_clients(struct warner *w, const struct listener_settings *one)
 {
-    if (one->allow_count > 0 || addr_class(&one->bind) != ADDR_LOOPBACK)
-        return;
-    if (one->proxy_count > 0)
+    if (one->proxy_count > 0 && one->allow_count == 0 && addr_class(&one->bind) == ADDR_LOOPBACK)
         warn(w, GROUP_LISTENER, "allow_clients", one,
              "only loopback is let in, but proxy_clients name clients elsewhere: name the networks "
              "of these");
-    else if (one->protocol == LISTENER_REDIRECT)
-        warn(w, GROUP_LISTENER, "allow_clients", one,
-             "only loopback is let in, but what is caught comes from the addresses of the network: "
-             "name them, the host's own too");
 }
 
 static void warn_listener(struct warner *w, const struct listener_settings *one)

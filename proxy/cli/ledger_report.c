@@ -109,10 +109,12 @@ static void add_heard(const struct ledger_report *r, struct buf *out)
 {
     const struct ledger_entry *e = r->entry;
 
-    (void)buf_addf(out, "%s",
-                   e->untold ? "the client was gone before it could hear this"
-                             : "451 for the whole message, since its other recipients had other "
-                               "results: the client keeps it and tries again");
+    (void)buf_addf(
+        out, "%s",
+        e->untold
+            ? "nothing: it was gone, or other MX hosts have not answered yet"
+            : "451 (Sendmail: 452) for the whole message, since its other recipients had other "
+              "results: the client keeps it and tries again");
 }
 
 /* "127.0.0.1 (mail.example.org)" */
@@ -247,8 +249,8 @@ void ledger_report_explain(const struct ledger_report *r, struct buf *out)
     say(r, "you can do", add_advice, out);
 }
 
-static void put_sentence(json_t *o, const char *key, const struct ledger_report *r,
-                         void (*add)(const struct ledger_report *r, struct buf *out))
+static void sentence_of(json_t *o, const char *key, const struct ledger_report *r,
+                        void (*add)(const struct ledger_report *r, struct buf *out))
 {
     struct buf text;
 
@@ -303,10 +305,10 @@ void ledger_report_json(const struct ledger_report *r, struct buf *out)
     put_signs(o, &e->signs);
     put_digest(o, e->digest);
     report_json_bool(o, "untold", e->untold);
-    put_sentence(o, "happened", r, add_happened);
-    put_sentence(o, "client_heard", r, add_heard);
-    put_sentence(o, "next", r, add_next);
-    put_sentence(o, "advice", r, add_advice);
+    sentence_of(o, "happened", r, add_happened);
+    sentence_of(o, "client_heard", r, add_heard);
+    sentence_of(o, "next", r, add_next);
+    sentence_of(o, "advice", r, add_advice);
     report_json_dump(o, JSON_COMPACT, out);
     buf_clear(&reply);
 }

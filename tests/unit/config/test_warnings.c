@@ -170,10 +170,7 @@ static const struct {
      NAME "listeners = ( { proxy_clients = [ \"127.0.0.1\" ]; } );",
      "t.conf:2: listeners[0].allow_clients = [ ]: only loopback is let in, but proxy_clients name "
      "clients elsewhere: name the networks of these\n"},
-    {"caught and loopback alone", NAME "listeners = ( { protocol = \"redirect\"; } );",
-     "t.conf:2: listeners[0].allow_clients = [ ]: only loopback is let in, but what is caught "
-     "comes "
-     "from the addresses of the network: name them, the host's own too\n"},
+    {"caught: the host's own mail", NAME "listeners = ( { protocol = \"redirect\"; } );", ""},
     {"LMTP, PROXY header and a caught listener with clients",
      NAME
      "listeners = ( { name = \"a\"; protocol = \"lmtp\"; }, { name = \"b\"; port = 1; protocol "
