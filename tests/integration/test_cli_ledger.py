@@ -14,6 +14,7 @@ import pytest
 
 from lab import smtpc
 from lab.helpers import SENDER, prepared
+from lab.process import wait_for
 from lab.tlsmend import ROOT, program
 
 MAN = set(re.findall(r"\w+", (ROOT / "docs/man/tlsmend.8").read_text(encoding="utf-8")))
@@ -120,6 +121,22 @@ def test_c_rcpt_04_the_same_again_empties_it(scene):
     assert mixed(scene, daemon, recipients, message).code == 250
     assert [m.complete for r in mx.records for m in r.mails] == [True, False]   # without the dot: held
     assert "clients were told everything" in ask(daemon).stdout
+
+
+def test_c_rcpt_04_a_client_that_is_gone_is_said(scene):
+    domain = scene.domain()
+    scene.hostile(domain).replies["final"] = [0.5, "250 2.0.0 taken"]
+    daemon = scene.tlsmend()
+    with scene.client(daemon) as c:
+        c.ehlo()
+        assert {r.code for r in c.envelope(SENDER, [domain.address()])} == {250}
+        assert c.cmd("DATA").code == 354
+        c.send(smtpc.message() + b".\r\n")
+    wait_for("the entry", lambda: entries(daemon))
+    (entry,) = entries(daemon, domain.name)
+    assert (entry["outcome"], entry["untold"]) == ("delivered", True) and "it was gone" in entry["client_heard"]
+    line, number = ask(daemon).stdout.splitlines()
+    assert " untold until=" in line and number == "1 entry"
 
 
 # -- rows in the file -----------------------------------------------------------------------------
