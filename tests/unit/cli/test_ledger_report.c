@@ -295,7 +295,7 @@ static void test_c_ops_04_hostile_bytes(void **state)
     (void)state;
     buf_init(&out, 65536);
     e.sender = "\"\x1b[2J\"@client.example";
-    e.recipient = "b\r\n@d.example";
+    e.recipient = "b\r\n\xe2\x80\xae@d.example"; /* valid UTF-8: turns the reading direction */
     e.reply = "5.0.0 \x1b]0;x\x07\n\xff\xc3\xbc\xe2\x80\xae end";
     e.mx = "mx\x7f.example";
     memcpy(e.signs.helo, "h\x1b", sizeof("h\x1b"));
