@@ -21,7 +21,8 @@ def of_kind(kind):
 
 
 def judged(failed):
-    assert not failed, f"{len(failed)} cases failed\n" + "\n".join(failed)
+    if failed:
+        pytest.fail(f"{len(failed)} cases failed\n" + "\n".join(failed), pytrace=False)
 
 
 def other(fault, kind_of_other):

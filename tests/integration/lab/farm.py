@@ -14,7 +14,6 @@ of no other case.
 
 import contextlib
 import dataclasses
-import functools
 import re
 import subprocess
 import time
@@ -38,18 +37,19 @@ class Sink(HostileMx):
     def __init__(self, farm, domain, host, **options):
         self.farm, self.domain, self.host = farm, domain, host
         self.taken, self.fired, self.said = [], 0, []
-        self._honest = {"final": functools.partial(Sink._final, self)}
+        self._honest = {"final": self.replies_honestly}
         super().__init__(farm.scene.net, addresses=farm.scene.net.new_host()[1:], name=host, chain=farm.chain,
                          replies=self._honest, acceptor=farm.acceptor, **options)
 
     def context(self, **options):
         return HostileMx.context(self, **options) if options else self.farm.tls_context
 
-    def _final(self, c):
+    # -- what a script calls ------------------------------------------------------------------
+
+    def replies_honestly(self, c):
+        """To the final dot."""
         self.take(c, "told")
         return f"250 2.0.0 taken by {self.host}"
-
-    # -- what a script calls ------------------------------------------------------------------
 
     def take(self, c, how):
         mail = c.record.mails[-1]

@@ -31,7 +31,7 @@ class Round:
 
     def __str__(self):
         out = [f"{r}: RCPT {self.rcpt.get(r, '-')}; final {self.final.get(r, '-')}" for r in self.recipients]
-        return "; ".join(out + [f"DATA {self.data}"])
+        return "; ".join(out + [f"DATA {self.data}"]).replace("\n", " / ")
 
 
 class Legacy:
@@ -46,7 +46,7 @@ class Legacy:
         self.ident, self.size, self.pipelining, self.one_session = ident, size, pipelining, one_session
         self.before, self.in_body, self.after_dot = before, in_body, after_dot
         self.delivered, self.bounced, self.complaints, self.rounds = {}, {}, [], []
-        self._c = None
+        self.connection = None
 
     def run(self, limit=8):
         while self.left and len(self.rounds) < limit:
@@ -61,9 +61,9 @@ class Legacy:
         try:
             if self.before:
                 self.before(len(self.rounds))
-            if self._c is None:
+            if self.connection is None:
                 self._open()
-            self._transaction(self._c, round_)
+            self._transaction(self.connection, round_)
             if not self.one_session:
                 self.close()
         except GoneOnPurpose:
@@ -74,17 +74,17 @@ class Legacy:
         return round_
 
     def close(self):
-        if self._c is not None:
+        if self.connection is not None:
             try:
-                self._hear(self._c.cmd("QUIT"))
+                self._hear(self.connection.cmd("QUIT"))
             except (OSError, EOFError) as e:
                 self.complaints.append(f"QUIT: {e!r}")
             self._drop()
 
     def _drop(self):
-        if self._c is not None:
-            self._c.close()
-            self._c = None
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
 
     def _hear(self, reply):
         if reply.code == 421:
@@ -92,12 +92,12 @@ class Legacy:
         return reply
 
     def _open(self):
-        self._c = SmtpClient(self._ns, *self._listener, timeout=60)
+        self.connection = SmtpClient(self._ns, *self._listener, timeout=60)
         hello = "LHLO" if self.protocol == "lmtp" else "EHLO"
-        answer = self._c.cmd(f"{hello} legacy.client.lab.example")
+        answer = self.connection.cmd(f"{hello} legacy.client.lab.example")
         assert answer.code == 250, answer
         if self.ident:
-            answer = self._c.cmd(f"XFORWARD IDENT={self.ident}")
+            answer = self.connection.cmd(f"XFORWARD IDENT={self.ident}")
             assert answer.code == 250, answer
 
     def _transaction(self, c, round_):
