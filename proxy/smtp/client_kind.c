@@ -197,7 +197,7 @@ static bool is_sendmail_version(struct slice s)
     struct slice program, config;
     size_t dots = 0;
 
-    if (!slice_cut(s, '/', &program, &config) || program.n < 3 || config.n == 0)
+    if (!slice_cut(s, '/', &program, &config) || program.n == 0 || config.n == 0)
         return false;
     if (!is_digit(program.p[0]) || !is_digit(config.p[0]))
         return false;

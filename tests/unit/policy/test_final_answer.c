@@ -130,6 +130,11 @@ static const struct answer_case {
      false,
      HEAD "451-4.3.0 no.example: 550 5.7.1 no\r\n451 4.3.0 later.example: 451 bye\r\n",
      "451 4.0.0 Not delivered yet; each recipient has its own reply\r\n"},
+    {"mixed: refused first",
+     {{"no.example", "550 5.7.1 no\r\n"}, {"later.example", "450 4.2.0 grey\r\n"}},
+     false,
+     HEAD "451-4.3.0 no.example: 550 5.7.1 no\r\n451 4.3.0 later.example: 450 4.2.0 grey\r\n",
+     "451 4.0.0 Not delivered yet; each recipient has its own reply\r\n"},
     {"parts without a text",
      {{"a.example", "250\r\n"}, {"b.example", "550 \r\n"}},
      false,
@@ -173,6 +178,9 @@ static void c_rcpt_03_answers(void **state)
         wire_of(&out, wire, sizeof(wire));
         if (strcmp(wire, c->want) != 0)
             fail_msg("%s:\n%s", c->name, wire);
+        /* Harmless already where it is logged, not only where it is written. */
+        for (size_t n = 0; n < out.text.n && p.count > 1; n++)
+            assert_true(out.text.p[n] == '\n' || (out.text.p[n] >= ' ' && out.text.p[n] <= '~'));
         assert_int_equal(out.origin, p.count == 1 ? REPLY_FROM_MX : REPLY_FROM_US);
         final_answer_prdr(p.part, p.count, &out);
         wire_of(&out, wire, sizeof(wire));
