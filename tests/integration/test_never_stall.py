@@ -11,7 +11,7 @@ import time
 import pytest
 
 from lab.process import wait_for
-from lab.servers import CLIENTS
+from lab.servers import CLIENTS, ONESHOT
 from lab.stalls import Field
 
 MESSAGES = 200
@@ -45,6 +45,21 @@ def test_c_leg_01_queue_with_domains_in_trouble(scene, name):
     assert client.grudges() == []
     every_refusal_was_told(field)
     assert all(r["end"] == "quit" for r in tlsmend.records("session") if "helo" in r), tlsmend.records("session")
+
+
+@pytest.mark.parametrize("name", sorted(ONESHOT))
+def test_c_leg_01_one_shot_clients(scene, name):
+    """Programs that only hand mail on, one recipient a message."""
+    field = Field(scene)
+    client = scene.server(ONESHOT[name], holding=True)
+    client.submit_all(field.mails(MESSAGES, single=True), field.sender)
+    tlsmend = scene.tlsmend(timeouts={"connect": "500ms"}, helo_name="tlsmend.lab.example")
+    for run in (1, 2):
+        begin = time.time()
+        client.run_queue()
+        print(f"{name}: run {run}: {time.time() - begin:.1f} s")
+        assert field.lost_and_doubled(run) == ([], [])
+        assert field.surprises(client.queue(), run) == []
 
 
 def every_refusal_was_told(field):

@@ -26,10 +26,10 @@ class Server:
 
     package = None
 
-    def __init__(self, lab, ns, hostname):
+    def __init__(self, lab, ns, hostname, syslog=None):
         self.hostname = hostname
         self._ns = ns
-        self.tree = Tree(self.package, lab.new_directory(self.package), ns, hostname)
+        self.tree = Tree(self.package, lab.new_directory(self.package), ns, hostname, syslog)
 
     def begin(self, argv, address, port, env=None):
         self.tree.start(argv, env)

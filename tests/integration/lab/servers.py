@@ -3,9 +3,11 @@
 
 from .exim import EximClient, EximMx
 from .opensmtpd import OpenSmtpdClient, OpenSmtpdMx
+from .oneshot import Dma, Msmtp, Nullmailer
 from .postfix import PostfixClient, PostfixMx
 from .sendmail import SendmailClient
 
 MX = {"postfix": PostfixMx, "exim": EximMx, "opensmtpd": OpenSmtpdMx}
 CLIENTS = {"postfix": PostfixClient, "exim": EximClient, "opensmtpd": OpenSmtpdClient,
            "sendmail": SendmailClient}
+ONESHOT = {"msmtp": Msmtp, "nullmailer": Nullmailer, "dma": Dma}

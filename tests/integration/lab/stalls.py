@@ -149,17 +149,17 @@ class Field:
 
     # -- the queue ----------------------------------------------------------------------------
 
-    def mails(self, count, mixed=True):
+    def mails(self, count, mixed=True, single=False):
         """(recipients, message) pairs, and what is due to each recipient in self.due: a Kind, or None
         for one that is refused for good.  mixed: every third message has recipients of several domains.
-        Five messages begin with each domain, the others with one that works: clients that send one after the
+        single: one recipient each.  Five messages begin with each domain, the others with one that works: clients that send one after the
         other wait for the dead one each time."""
         dice, plenty = random.Random(4), [*self.of("healthy"), *self.of("half"), *self.of("greylisting")]
         self.due, made = {}, []
         for number in range(count):
             first = self.domains[number % len(self.domains)] if number % 40 < 20 else dice.choice(plenty)
-            domains = [first] * dice.choice((1, 1, 1, 2, 4))
-            if mixed and number % 3 == 0:
+            domains = [first] * (1 if single else dice.choice((1, 1, 1, 2, 4)))
+            if mixed and not single and number % 3 == 0:
                 domains += dice.sample(self.domains, dice.randint(1, 5))
             recipients = [d.address(("no" if dice.random() < 0.5 else "user") + f"{number}-{i}")
                           for i, d in enumerate(domains)]
@@ -209,8 +209,8 @@ class Field:
 
     def surprises(self, queue, run):
         """What the client's queue shows otherwise than it should after that many runs: a recipient that
-        is missing, one too many, or one without the true reason."""
+        is missing, one too many, or one without the true reason.  Bounces may wait for a run of their own."""
         shown, due = {q.recipient: q.reason for q in queue}, self.waiting(run)
         return [f"{r} ({due[r].name}): {shown.get(r, 'is missing')}" for r in sorted(due)
                 if not all(word in shown.get(r, "") for word in due[r].words)] + [
-                f"{r} (nothing is due): {shown[r]}" for r in sorted(set(shown) - set(due))]
+                f"{r} (nothing is due): {shown[r]}" for r in sorted(set(shown) - set(due) - {self.sender})]

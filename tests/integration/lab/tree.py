@@ -27,8 +27,9 @@ UID = {name: _FIRST_ID + i for i, name in enumerate(_USERS)}
 class Tree:
     """One instance of a package: its files, the commands inside it, its main process."""
 
-    def __init__(self, package, directory, ns, hostname):
-        self.source, self.directory, self._ns = CACHE / package, directory, ns
+    def __init__(self, package, directory, ns, hostname, syslog=None):
+        """syslog: a directory with a datagram socket "log" that becomes the instance's /dev/log."""
+        self.source, self.directory, self._ns, self._syslog = CACHE / package, directory, ns, syslog
         if not (self.source / ".complete").exists():
             raise AssertionError(f"{package} is not unpacked: run tests/install")
         self.process = None
@@ -84,8 +85,16 @@ class Tree:
             return f"mount -t overlay lab -o 'lowerdir={lower}{own}' /{part} && "
         # Old servers close every possible descriptor at their start, so a high limit costs seconds.
         script = overlay("usr", False) + overlay("etc", True) + overlay("var", True) \
-            + 'mount -t tmpfs lab /run && ulimit -n 4096 && exec "$@"'
+            + f'mount -t tmpfs lab /run && {self._device_script()} ulimit -n 4096 && exec "$@"'
         return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *argv]
+
+    def _device_script(self):
+        """A /dev of its own, where there is a syslog socket."""
+        if self._syslog is None:
+            return ""
+        return (f"mkdir /run/dev && mount -t tmpfs lab /run/dev && mkdir /run/dev/lab && mount --bind {self._syslog} "
+                "/run/dev/lab && ln -s lab/log /run/dev/log && cp -a /dev/null /dev/zero /dev/random /dev/urandom /run/dev "
+                "&& mount --move /run/dev /dev &&")
 
     def start(self, argv, env=None):
         """The main process; its output goes to server.log."""
