@@ -35,7 +35,7 @@ struct envelope {
     enum observe observe; /* of the listener */
     struct addr original; /* whom the client meant to reach, where it was caught; ADDR_NONE else */
     enum redirect_check redirect_check;
-    bool log_addresses;   /* settings log.addresses */
+    bool log_addresses; /* settings log.addresses */
 };
 
 #endif

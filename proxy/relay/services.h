@@ -41,9 +41,9 @@ struct services {
     struct resolver_share *resolver;
     bool validating; /* the resolver's answers are validated by DNSSEC */
     struct log *log;
-    struct policies *policies; /* of the store, shared by all threads */
-    struct rungs *rungs;       /* the same */
-    struct ledger *ledger;     /* the same */
+    struct policies *policies;                         /* of the store, shared by all threads */
+    struct rungs *rungs;                               /* the same */
+    struct ledger *ledger;                             /* the same */
     LIST_HEAD(ledger_waits, transaction) ledger_waits; /* for the disk (transaction.h) */
     struct sts_agent *sts;
     uint64_t seed;            /* for the shuffle of equal MX hosts; changes with each use */

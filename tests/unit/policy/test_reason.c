@@ -93,7 +93,7 @@ static void test_codes_of_the_rfcs(void **state)
         {REASON_BARE_NEWLINE, 550, "5.6.11"},      /* C-IN-04 */
         {REASON_SIZE_EXCEEDED, 552, "5.3.4"},      /* C-OUT-05 */
         {REASON_MAYBE_DELIVERED, 451, "4.4.2"},    /* C-OUT-07, RFC 1047 */
-        {REASON_LEDGER_UNAVAILABLE, 451, "4.3.2"},  /* design section 6 */
+        {REASON_LEDGER_UNAVAILABLE, 451, "4.3.2"}, /* design section 6 */
         {REASON_OVERLOADED, 451, "4.3.2"},         /* C-IN-09 */
         {REASON_STS_MX_NOT_LISTED, 451, "4.7.5"},  /* C-STS-11 */
         {REASON_TLSA_LOOKUP_FAILED, 451, "4.7.5"}, /* C-DANE-02 */
