@@ -160,8 +160,9 @@ static enum inbound_event cmd_mail(struct inbound *in, struct slice args, struct
     if (e.code != 0)
         return fail(in, e.code, e.enh, e.text);
     /* Not offered to this client, and so a parameter like any unknown one (C-IN-06). */
-    if ((what->params.requiretls && !(in->params.requiretls && in->esmtp)) ||
-        (what->params.prdr && in->params.lmtp))
+    if (what->params.requiretls && !(in->params.requiretls && in->esmtp))
+        return fail(in, 555, "5.5.4", "Unsupported MAIL parameter");
+    if (what->params.prdr && in->params.lmtp)
         return fail(in, 555, "5.5.4", "Unsupported MAIL parameter");
     if (in->params.message_size != 0 && what->params.size > in->params.message_size) {
         inbound_say(in, 552, "5.3.4", "The message is larger than tlsmend is set to take");

@@ -16,9 +16,7 @@ void inbound_finals_reset(struct inbound *in)
 {
     free(in->finals.waiting);
     buf_clear(&in->finals.text);
-    in->finals.waiting = NULL;
-    in->finals.last.n = 0;
-    in->finals.next = in->finals.given = in->finals.heard = 0;
+    in->finals = (struct inbound_finals){.text = in->finals.text};
 }
 
 /* The first reply of all takes "353" before it: only then is it known that there is one. */

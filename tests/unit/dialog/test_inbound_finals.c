@@ -25,18 +25,35 @@ static void say(struct owner *o, const char *text)
     assert_true(feed(o, text, strlen(text)));
 }
 
+static size_t count_lines(const struct buf *heard)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < heard->n; i++)
+        count += heard->p[i] == '\n';
+    return count;
+}
+
+static unsigned count_replies(const struct buf *heard)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i + 4 < heard->n; i++)
+        count += (i == 0 || heard->p[i - 1] == '\n') && heard->p[i + 3] == ' ';
+    return count;
+}
+
 static bool is_refused(unsigned i)
 {
     return i % 7 == 3;
 }
 
-/* One message to so many recipients that are accepted, up to its end; what was said is forgotten. */
-static void bring(struct owner *o, const struct script *s, unsigned accepted, bool refuse)
+/* A message to so many recipients that are accepted, up to its end; what was said is forgotten. */
+static void bring_next(struct owner *o, const struct script *s, unsigned accepted, bool refuse)
 {
     struct inbound_what what;
     size_t used;
 
-    owner_start(o, s);
     say(o, s->lmtp ? "LHLO c\r\nMAIL FROM:<s@a>\r\n" : "EHLO c\r\nMAIL FROM:<s@a> PRDR\r\n");
     for (unsigned i = 0, taken = 0; taken < accepted; i++) {
         assert_int_equal(inbound_feed(o->in, "RCPT TO:<r@b>\r\n", 15, &used, &what), INBOUND_RCPT);
@@ -47,6 +64,12 @@ static void bring(struct owner *o, const struct script *s, unsigned accepted, bo
     say(o, "DATA\r\n");
     assert_int_equal(inbound_feed(o->in, ".\r\n", 3, &used, &what), INBOUND_BODY_END);
     buf_reset(&o->heard);
+}
+
+static void bring(struct owner *o, const struct script *s, unsigned accepted, bool refuse)
+{
+    owner_start(o, s);
+    bring_next(o, s, accepted, refuse);
 }
 
 static void give(struct owner *o, unsigned index, const char *name)
@@ -167,6 +190,49 @@ static void test_any_order(void **state)
     }
 }
 
+/* One mail after the other: what waited for one is nothing to the next. */
+static void test_many_messages(void **state)
+{
+    struct script s = script_of(false, 1000);
+    struct owner o;
+
+    (void)state;
+    owner_start(&o, &s);
+    for (unsigned i = 0; i < 10; i++) {
+        bring_next(&o, &s, 1000, false);
+        for (unsigned k = 1000; k-- > 0;)
+            give(&o, k, "eachmany@b");
+        answer(&o, 0, "s@a", "end");
+        drain(&o);
+        assert_int_equal(count_lines(&o.heard), 2 + 2 * 1000);
+        assert_int_equal(count_replies(&o.heard), 2 + 1000);
+    }
+    owner_end(&o);
+}
+
+/* Replies of one length take each other's place in the store, and are not mixed up. */
+static void test_waves(void **state)
+{
+    static const unsigned order[] = {1, 0, 4, 3, 2, 6, 5, 8, 7};
+    struct script s = script_of(true, 1000);
+    char name[32];
+    struct owner o;
+
+    (void)state;
+    bring(&o, &s, 9, false);
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        (void)snprintf(name, sizeof(name), "ok%u@b", order[i]);
+        give(&o, order[i], name);
+    }
+    answer(&o, 0, "s@a", "end");
+    drain(&o);
+    assert_string_equal(buf_cstr(&o.heard),
+                        "250 2.1.5 ok0\r\n250 2.1.5 ok1\r\n250 2.1.5 ok2\r\n250 2.1.5 ok3\r\n"
+                        "250 2.1.5 ok4\r\n250 2.1.5 ok5\r\n250 2.1.5 ok6\r\n250 2.1.5 ok7\r\n"
+                        "250 2.1.5 ok8\r\n");
+    owner_end(&o);
+}
+
 /* C-IN-07: the most recipients that can be set; the work for each does not grow with their number,
  * whatever the order. */
 static void test_hundred_thousand(void **state)
@@ -199,15 +265,6 @@ static void long_reply(struct reply *r, unsigned number)
     buf_clear(&text);
 }
 
-static unsigned count_replies(const struct buf *heard)
-{
-    unsigned count = 0;
-
-    for (size_t i = 0; i + 4 < heard->n; i++)
-        count += (i == 0 || heard->p[i - 1] == '\n') && heard->p[i + 3] == ' ';
-    return count;
-}
-
 /* Design promise 6: the longest replies that an MX can give, all alike or each another. */
 static void test_long_replies(void **state)
 {
@@ -228,23 +285,24 @@ static void test_long_replies(void **state)
         }
         answer(&o, 0, "s@a", "end");
         assert_true(inbound_output(o.in)->n < 230u * 1024 + 1000 * 506);
+        assert_true(count_lines(inbound_output(o.in)) < 2 * REPLY_LINES_MAX + 1000);
         drain(&o);
         assert_int_equal(count_replies(&o.heard), 1000);
         owner_end(&o);
     }
 }
 
-/* ... and where the output empties now and then, while the last recipient's reply waits all along.
- */
-static void test_long_replies_in_waves(void **state)
+/* ... and where the output empties now and then; `behind`: while the last recipient's reply waits
+ * all along. */
+static void long_replies_in_waves(bool behind)
 {
     struct script s = script_of(true, 1000);
     struct reply r;
     struct owner o;
 
-    (void)state;
     bring(&o, &s, 1000, false);
-    give(&o, 999, "ok@b");
+    if (behind)
+        give(&o, 999, "ok@b");
     for (unsigned i = 0; i + 1 < 999; i += 2) {
         for (unsigned k = 2; k-- > 0;) {
             long_reply(&r, i + k);
@@ -252,14 +310,25 @@ static void test_long_replies_in_waves(void **state)
             reply_clear(&r);
         }
         assert_true(inbound_output(o.in)->n < 230u * 1024);
-        assert_true(count_replies(inbound_output(o.in)) >= 2);
+        assert_int_equal(count_replies(inbound_output(o.in)), 2);
+        if (!behind) /* one of the two is whole each time */
+            assert_int_equal(count_lines(inbound_output(o.in)), REPLY_LINES_MAX + 1);
         buf_reset(inbound_output(o.in));
     }
     give(&o, 998, "ok@b");
+    if (!behind)
+        give(&o, 999, "ok@b");
     answer(&o, 0, "s@a", "end");
     drain(&o);
     assert_string_equal(buf_cstr(&o.heard), "250 2.1.5 ok\r\n250 2.1.5 ok\r\n");
     owner_end(&o);
+}
+
+static void test_long_replies_in_waves(void **state)
+{
+    (void)state;
+    long_replies_in_waves(false);
+    long_replies_in_waves(true);
 }
 
 /* The client, or we, may go while replies wait. */
@@ -318,12 +387,25 @@ static void behind_the_end(struct owner *o)
     give(o, 0, "ok@b");
 }
 
+static void before_the_end(struct owner *o)
+{
+    bool lmtp;
+
+    answer(o, 0, "s@a", "end");
+    lmtp = inbound_answers_each(o->in); /* PRDR ended with its mail */
+    say(o, lmtp ? "MAIL FROM:<s@a>\r\n" : "MAIL FROM:<s@a> PRDR\r\n");
+    say(o, "RCPT TO:<ok@b>\r\nRCPT TO:<ok@b>\r\nDATA\r\nx\r\n");
+    if (inbound_in_body(o->in) && inbound_answers_each(o->in))
+        give(o, 0, "ok@b");
+}
+
 /* C-RCPT-02: a client that hears too few replies, or too many, takes those of the next mail for
  * these; so an owner that would do that is stopped. */
 static void test_never_half_answered(void **state)
 {
     static void (*const wrongs[])(struct owner *) = {half_answered, first_missing, twice_in_order,
-                                                     twice_waiting, too_many,      behind_the_end};
+                                                     twice_waiting, too_many,      behind_the_end,
+                                                     before_the_end};
 
     (void)state;
     for (size_t i = 0; i < 2 * sizeof(wrongs) / sizeof(wrongs[0]); i++) {
@@ -350,7 +432,8 @@ static void test_never_half_answered(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_order),    cmocka_unit_test(test_hundred_thousand),
+        cmocka_unit_test(test_any_order),    cmocka_unit_test(test_many_messages),
+        cmocka_unit_test(test_waves),        cmocka_unit_test(test_hundred_thousand),
         cmocka_unit_test(test_long_replies), cmocka_unit_test(test_long_replies_in_waves),
         cmocka_unit_test(test_given_up),     cmocka_unit_test(test_never_half_answered),
     };

@@ -268,12 +268,47 @@ static void test_names(void **state)
     owner_end(&o);
 }
 
+/* Command lines that were understood tell who the client is; refused ones do not. */
+static void test_client_kind(void **state)
+{
+    static const struct {
+        const char *says;
+        enum client_kind kind;
+    } cases[] = {
+        {"EHLO c\r\n", CLIENT_UNKNOWN},
+        {"EHLO c\r\nXFORWARD NAME=a\r\n", CLIENT_POSTFIX},
+        {"XFORWARD NAME=a\r\n", CLIENT_POSTFIX},
+        {"XFORWARD FOO=1\r\n", CLIENT_UNKNOWN},
+        {"XFORWARD\r\n", CLIENT_UNKNOWN},
+        {"EHLO c\r\nMAIL FROM:<s@a> PRDR\r\n", CLIENT_EXIM},
+        {"EHLO c\r\nMAIL FROM:<s@a> PRDR SIZE=x\r\n", CLIENT_UNKNOWN},
+        {"MAIL FROM:<s@a> PRDR\r\n", CLIENT_UNKNOWN},
+        {"EHLO c\r\nMAIL FROM:<s@a>\r\nXFORWARD NAME=a\r\n", CLIENT_UNKNOWN},
+        {"EHLO c\r\nMAIL FROM:<s@a> PRDR\r\nRSET\r\nXFORWARD FOO=1\r\n", CLIENT_EXIM},
+        {"EHLO c\r\nDATA\r\nFrom: x\r\nXFORWARD NAME=a\r\n.\r\n", CLIENT_UNKNOWN},
+        {"EHLO c\r\nMAIL From:<s@a>\r\nRCPT To:<late@b>\r\nDATA\r\n"
+         "MAIL FROM:<x> PRDR\r\n.\r\n",
+         CLIENT_SENDMAIL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct owner o;
+
+        owner_start(&o, &plain);
+        say(&o, cases[i].says);
+        assert_int_equal(inbound_client_kind(o.in), cases[i].kind);
+        owner_end(&o);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thousand_recipients), cmocka_unit_test(test_long_replies),
         cmocka_unit_test(test_output_stops_input),  cmocka_unit_test(test_line_length),
         cmocka_unit_test(test_greeting_and_end),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_client_kind),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

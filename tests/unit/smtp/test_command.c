@@ -27,6 +27,7 @@ static void verbs_and_their_arguments(void **state)
     } cases[] = {
         {S("HELO mx.example"), COMMAND_HELO, "mx.example"},
         {S("ehlo mx.example"), COMMAND_EHLO, "mx.example"},
+        {S("lhlo mx.example"), COMMAND_LHLO, "mx.example"},
         {S("MAIL FROM:<a@b> SIZE=1"), COMMAND_MAIL, "FROM:<a@b> SIZE=1"},
         {S("rCpT   TO:<a@b>  "), COMMAND_RCPT, "TO:<a@b>"},
         {S("DATA"), COMMAND_DATA, ""},
