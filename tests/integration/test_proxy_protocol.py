@@ -44,7 +44,9 @@ def start(scene, more=None, **settings):
     """A listener for balancers at 127.0.0.1, who may not relay themselves; and one for anybody here."""
     row = listener("balanced", PORT, "0.0.0.0", proxy_clients=["127.0.0.1"],
                    allow_clients=["198.51.100.0/24", "2001:db8:7::/64", "192.0.2.0/24"])
-    return scene.tlsmend(listeners=[listener(), row | (more or {})], **settings)
+    tlsmend = scene.tlsmend(listeners=[listener(), row | (more or {})], **settings)
+    tlsmend.wait_records("listen", 2)   # the lab waits for the first one only
+    return tlsmend
 
 
 def dial(scene, address="127.0.0.1"):

@@ -67,7 +67,9 @@ def daemon(scene, listeners, **settings):
     user = pwd.getpwnam(USER)
     os.chown(tlsmend.directory, user.pw_uid, user.pw_gid)
     scene.add("tlsmend", tlsmend)
-    return tlsmend.start()
+    tlsmend.start()
+    tlsmend.wait_records("listen", len(listeners))   # the lab waits for the first one only
+    return tlsmend
 
 
 class Box:
