@@ -86,7 +86,8 @@ enum retry_likeness retry_compare(const struct retry_signs *then, const struct r
      * files), but hardly with the same sender, recipient and size within the life of an entry. */
     if (ident)
         return RETRY_SURE;
-    return group_named ? RETRY_LIKELY : RETRY_UNKNOWN;
+    /* Of clients that declare no size every message to the same people looks the same (C-RCPT-06). */
+    return group_named && now->has_size ? RETRY_LIKELY : RETRY_UNKNOWN;
 }
 
 /* The best likeness among the candidates of one outcome, and the newest that has it (candidates

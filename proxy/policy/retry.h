@@ -49,8 +49,8 @@ struct retry_signs {
 enum retry_likeness {
     RETRY_NOT,     /* another message: IDENT, SIZE or the client (address, HELO) differ */
     RETRY_UNKNOWN, /* nothing speaks for or against it, or the signs contradict each other */
-    RETRY_LIKELY,  /* nothing differs, and other recipients of the same group were named before */
-    RETRY_SURE,    /* the same client says the same queue id, and SIZE does not differ */
+    RETRY_LIKELY, /* the same SIZE, nothing differs, and others of the same group were named before */
+    RETRY_SURE,   /* the same client says the same queue id, and SIZE does not differ */
 };
 
 /* `group_named`: a recipient of the entry's group other than this one was named in this

@@ -279,7 +279,7 @@ static void look_at_the_end(void *owner)
 
 void transaction_end(struct transaction *t, unsigned slot, enum client_kind kind)
 {
-    enum client_kind received = client_kind_of_received(slice_str(t->header.text));
+    enum client_kind received = client_kind_of_received(slice_of(t->header.text, t->header.n));
 
     t->end_slot = slot;
     t->kind = received != CLIENT_UNKNOWN ? received : kind;

@@ -64,7 +64,7 @@ static const struct compare_case {
      {"192.0.2.1", "a.example", "", NO_SIZE},
      {"192.0.2.1", "a.example", "", NO_SIZE},
      RETRY_UNKNOWN,
-     RETRY_LIKELY},
+     RETRY_UNKNOWN},
     {"the same size",
      {"192.0.2.1", "a.example", "", 700},
      {"192.0.2.1", "a.example", "", 700},
