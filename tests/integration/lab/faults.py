@@ -24,10 +24,11 @@ from .helpers import SLOW
 from .hostile import CLOSE, RESET
 from .legacy import Legacy
 from .process import wait_for
+from .tlsmend import merged
 
 # Shorter than the steps of a healthy MX under load would be wrong; each is waited out by some case.
 TIMEOUTS = {"connect": 1, "greeting": 1.5, "ehlo": 1.5, "starttls": 1.5, "handshake": 1, "rung": 0.6,
-            "recipient_budget": 5, "data": 2, "block": 2, "final": 3, "leg_stall": 1, "quit": 1}
+            "recipient_budget": 5, "data": 2, "block": 2, "final": 3, "leg_wait": 2.5, "leg_stall": 1, "quit": 1}
 SETTINGS = {"timeouts": {k: f"{int(v * 1000 * SLOW)}ms" for k, v in TIMEOUTS.items()},
             "mta_sts": {"enabled": False}}
 
@@ -261,7 +262,7 @@ def run(tlsmend, ns, cases, *, width=24, limit=8, listener=None):
 
 def prepared(scene, **settings):
     """A farm and a daemon with short patience."""
-    return Farm(scene), scene.tlsmend(**{**SETTINGS, **settings})
+    return Farm(scene), scene.tlsmend(**merged(SETTINGS, settings))
 
 
 _flip = itertools.count()
