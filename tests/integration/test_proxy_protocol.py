@@ -12,7 +12,8 @@ import pytest
 
 from lab import smtpc
 from lab.helpers import SENDER, hup, listener, mail
-from lab.netns import CLIENT_IP4
+from lab.haproxy import HaProxy
+from lab.netns import CLIENT_IP4, CLIENT_IP6
 from lab.process import wait_for
 
 NAMED, NAMED6 = "198.51.100.7", "2001:db8:7::7"
@@ -309,3 +310,49 @@ def test_on_a_redirect_listener_the_header_says_where_the_client_was_going(scene
     assert str(mail(c, domain))[:9] == "451 4.7.1"
     (record,) = tlsmend.wait_records("redirect")
     assert record["original"] == "203.0.113.230" and len(mx.mails) == 1
+
+
+# -- a real balancer ------------------------------------------------------------------------------------------------------
+
+WAYS = {
+    2601: "send-proxy",
+    2602: "send-proxy-v2",
+    2603: "send-proxy-v2 proxy-v2-options crc32c,unique-id,ssl",
+    2604: "send-proxy-v2-ssl-cn",
+}
+
+
+@pytest.fixture
+def haproxied(scene):
+    """tlsmend behind HAProxy, which has not looked yet."""
+    tlsmend = start(scene, {"allow_clients": [f"{CLIENT_IP4}/32", CLIENT_IP6]})
+    scene.add("haproxy", HaProxy(scene.lab, scene.lab.new_directory("haproxy"), f"127.0.0.1:{PORT}", WAYS))
+    return tlsmend
+
+
+@pytest.mark.parametrize("port", WAYS, ids=WAYS.values())
+@pytest.mark.parametrize("address", [CLIENT_IP4, CLIENT_IP6])
+def test_haproxy(scene, haproxied, port, address):
+    domain = scene.domain()
+    mx = scene.hostile(domain)
+    with smtpc.SmtpClient(scene.net.client, address, port) as c:
+        own = c.sock.getsockname()
+        c.ehlo()
+        assert mail(c, domain).code == 250
+        assert c.cmd("QUIT").code == 221
+    assert len(mx.mails) == 1
+    client = f"[{own[0]}]:{own[1]}" if ":" in own[0] else f"{own[0]}:{own[1]}"
+    assert haproxied.result()["client"] == client
+    assert haproxied.wait_records("session", client=client)
+
+
+def test_haproxy_asks_whether_tlsmend_is_well(scene):
+    """Its health check is a connection of its own, which says so in the header."""
+    tlsmend = start(scene, {"allow_clients": ["127.0.0.1", CLIENT_IP4]})
+    scene.add("haproxy", HaProxy(scene.lab, scene.lab.new_directory("haproxy"), f"127.0.0.1:{PORT}",
+                                 {2605: "send-proxy-v2 check check-send-proxy inter 200ms"}))
+    sessions = tlsmend.wait_records("session", 3, listener="balanced", transactions=0)
+    assert any(s["client"].startswith("127.0.0.1:") for s in sessions)
+    with smtpc.SmtpClient(scene.net.client, CLIENT_IP4, 2605) as c:
+        assert c.ehlo().code == 250
+    assert not tlsmend.records("client-refused")

@@ -13,7 +13,9 @@ from lab import filter as packet_filter
 from lab import smtpc
 from lab.filter import BOX_IP4, BOX_IP6, GATE_IP4, GATE_IP6, Box, daemon, rules
 from lab.helpers import SENDER, hup, listener, mail, prepared
+from lab.mta import SUBMIT_PORT
 from lab.netns import CLIENT_IP4, CLIENT_IP6
+from lab.postfix import PostfixClient
 from lab.process import wait_for
 
 LOCAL = [listener("caught", 2527, protocol="redirect"), listener("caught6", 2527, "::1", protocol="redirect")]
@@ -153,6 +155,39 @@ def test_without_the_loop_guard_the_loop_ends_at_its_first_turn(scene):
     sessions = tlsmend.wait_records("session", 2 + len(attempts))
     assert len(sessions) == 2 + len(attempts)
     assert sum(s["transactions"] for s in sessions) == 1
+
+
+class Unconfigured(PostfixClient):
+    """Postfix as it is installed, which asks DNS for the MX and goes there."""
+
+    def configure(self):
+        self.write_configuration(f"""
+myhostname = {self.hostname}
+mydestination =
+mynetworks = 127.0.0.0/8
+smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_peername_lookup = no
+minimal_backoff_time = 300s
+""", [f"127.0.0.1:{SUBMIT_PORT}"])
+
+
+def test_a_real_mta_without_any_configuration(scene):
+    """Its mail arrives over TLS, once; while tlsmend is down it waits, with the reason in the queue."""
+    tlsmend = daemon(scene, LOCAL)
+    one, two = scene.domain(), scene.domain()
+    mx, other = scene.hostile(one), scene.hostile(two)
+    rules(scene, "redirect-local.nft")
+    postfix = scene.server(Unconfigured)
+    postfix.submit(one.address(), smtpc.message())
+    postfix.wait_empty(one.name)
+    went_once_over_tls(tlsmend, mx)
+    tlsmend.stop()
+    postfix.submit(two.address(), smtpc.message())
+    assert "Connection refused" in postfix.wait_deferred(two.name).reason
+    tlsmend.start()
+    postfix.flush()
+    postfix.wait_empty(two.name)
+    went_once_over_tls(tlsmend, other)
 
 
 # -- redirect_check -------------------------------------------------------------------------------------------------------
