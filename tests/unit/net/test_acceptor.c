@@ -2,6 +2,7 @@
 /* test_acceptor - listening sockets, and what happens without descriptors (C-IN-09). */
 #include "tests/unit/net/net_rig.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/resource.h>
@@ -179,9 +180,45 @@ static void knows_a_port_that_is_taken(void **state)
     buf_clear(&error);
 }
 
+/* Root may; who may not is told which capability is missing. */
+static void transparent_or_told_why(void **state)
+{
+    static const struct {
+        const char *ip;
+        int level, option;
+    } cases[] = {
+        {"127.0.0.1", IPPROTO_IP, IP_TRANSPARENT},
+        {"::1", IPPROTO_IPV6, IPV6_TRANSPARENT},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (int transparent = 0; transparent < 2; transparent++) {
+            struct addr at;
+            struct buf error;
+            socklen_t n = sizeof(int);
+            int fd, on = -1;
+
+            buf_init(&error, 400);
+            assert_true(addr_parse(slice_str(cases[i].ip), &at));
+            fd = acceptor_bind(&at, transparent, &error);
+            if (fd < 0) {
+                assert_true(transparent && errno == EPERM);
+                assert_true(slice_ihas(buf_slice(&error), SLICE("CAP_NET_ADMIN")));
+            } else {
+                assert_int_equal(getsockopt(fd, cases[i].level, cases[i].option, &on, &n), 0);
+                assert_int_equal(on, transparent);
+                (void)close(fd);
+            }
+            buf_clear(&error);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(transparent_or_told_why),
         cmocka_unit_test(accepts_and_pauses),
         cmocka_unit_test(may_be_freed_inside_accepted),
         cmocka_unit_test(pauses_without_descriptors),
