@@ -87,7 +87,8 @@ enum inbound_event {
     INBOUND_BODY_BAD,   /* once: bare CR, LF or NUL under DATA_REJECT, or more than message_size
                            (what->too_big); drop the legs without the dot.  No more INBOUND_BODY
                            follows; INBOUND_BODY_END still does */
-    INBOUND_BODY_END,   /* answer with the final reply; the transaction is over then */
+    INBOUND_BODY_END,   /* answer with the final reply, or with each (inbound_answers_each());
+                           the transaction is over then */
     INBOUND_RESET,      /* the transaction is over (see above); already answered */
     INBOUND_CLOSE, /* send the output, then close (QUIT, or too many errors); nothing follows */
 };
