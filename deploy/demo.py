@@ -39,7 +39,7 @@ SHOWN = {
     "attempt": ["queue_id", "mx", "address", "port", "demand", "starttls_offered", "tls", "cipher",
                 "group", "cert_subject", "cert_issuer", "cert_days_left", "verify", "matched_name",
                 "stage", "outcome", "reason", "detail", "hint", "reply"],
-    "result": ["queue_id", "recipient", "status", "reason", "tls", "reply"],
+    "result": ["queue_id", "recipient", "status", "reason", "tls", "reply", "told", "in_ledger"],
 }
 
 
@@ -145,6 +145,7 @@ def deliver_through_tlsmend(lab, mx, legacy, domain, waiting):
             show(record(line))
         print(f"\nqueue_id is the legacy MTA's own: the mail that waited as {waiting.id} above.")
         refused(lab, daemon)
+        many_destinations(lab, daemon)
     finally:
         daemon.stop()
 
@@ -171,6 +172,38 @@ def refused(lab, daemon):
         print(f"\nMAIL commands that the MX saw: {sum(mx.saw(v) for v in ('MAIL',))}.")
     finally:
         mx.stop()
+
+
+def many_destinations(lab, daemon):
+    """One message, three destinations, three answers: and plain SMTP has room for one."""
+    from lab.hostile import HostileMx
+    title("5. One message for three domains: one takes it, one refuses it at the end, one is not there")
+    servers, domains = [], []
+    for label, replies in (("takes-", {}), ("refuses-", {"final": "550 5.7.1 we do not like this message"}),
+                           ("gone-", None)):
+        domain, addresses = lab.dns.domain(label=label), lab.net.new_host()
+        host = domain.host("mx", *addresses)
+        domain.mx(host)
+        domains.append(domain)
+        if replies is not None:
+            servers.append(HostileMx(lab.net, addresses=addresses, name=host, replies=replies,
+                                     chain=lab.pki.chain("good", host)))
+    message = smtpc.message(subject="to three domains")
+    people = [domain.address("somebody") for domain in domains]
+    try:
+        for words in ("What the client hears:", "It sends the same message again:"):
+            print(f"\n{words}\n")
+            with smtpc.SmtpClient(lab.net.client, *daemon.listener) as client:
+                client.ehlo()
+                _, *answers = client.envelope("sender@client.lab.example", people, f" SIZE={len(message)}")
+                for person, answer in zip(people, answers, strict=True):
+                    show(f"RCPT TO:<{person}>\n  {answer}")
+                show("(message)\n  " + str(client.data(message)).replace("\n", "\n  "))
+        print("\nThe refusal was told, and the message was not delivered twice: the MX that took it has "
+              f"{sum(mail.complete for mail in servers[0].mails)}.")
+    finally:
+        for server in servers:
+            server.stop()
 
 
 def main():
