@@ -8,6 +8,7 @@
 
 #include "proxy/base/invariant.h"
 #include "proxy/base/mem.h"
+#include "proxy/net/acceptor.h"
 #include "proxy/net/local.h"
 #include "proxy/net/original.h"
 #include "proxy/net/preface.h"
@@ -75,16 +76,17 @@ static bool is_of_this_host(const struct addr *a)
 }
 
 /* REDIRECT turns the destination into loopback and leaves the source, which was chosen for the
- * destination that was meant: a client of this host comes from the host's own outer address.
- * Nobody else can: the kernel drops packets from outside that claim one. */
-static bool is_caught_here(const struct listener_settings *l, const struct addr *client)
+ * destination that was meant: a client of this host comes from the host's own outer address.  At a
+ * loopback address nobody else does. */
+static bool is_caught_here(const struct arrival_params *p, const struct addr *client)
 {
-    struct addr loopback;
+    struct addr at, loopback;
 
-    if (l->protocol != LISTENER_REDIRECT)
+    if (p->listener->protocol != LISTENER_REDIRECT || !acceptor_address(p->fd, &at) ||
+        addr_class(&at) != ADDR_LOOPBACK)
         return false;
     (void)addr_parse(client->family == ADDR_IP4 ? SLICE("127.0.0.1") : SLICE("::1"), &loopback);
-    return is_let_in(l, &loopback) && is_of_this_host(client);
+    return is_let_in(p->listener, &loopback) && is_of_this_host(client);
 }
 
 /* ---- the ends ---- */
@@ -132,7 +134,7 @@ static bool settle(const struct arrival_params *p, const struct proxy_header *he
         .id = p->id,
     };
 
-    if (!is_let_in(p->listener, &sp.peer) && (named || !is_caught_here(p->listener, &sp.peer))) {
+    if (!is_let_in(p->listener, &sp.peer) && (named || !is_caught_here(p, &sp.peer))) {
         turn_away(p, &sp.peer, header != NULL && !named ? HINT_ALLOW_CHECK : HINT_ALLOW);
         return false;
     }

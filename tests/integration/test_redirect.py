@@ -127,9 +127,10 @@ def test_who_may_not(scene):
     assert "allow_clients" in refused["hint"]
 
 
-def test_on_other_listeners_the_host_itself_is_no_loopback(scene):
-    """Only what is caught has an outer source for an inner reason."""
-    tlsmend = scene.tlsmend(listeners=[listener(address=CLIENT_IP4, allow_clients=["127.0.0.0/8"])])
+@pytest.mark.parametrize("protocol", ["smtp", "redirect"])
+def test_otherwise_the_host_itself_is_no_loopback(scene, protocol):
+    """Only what is caught has an outer source and is met at loopback."""
+    tlsmend = scene.tlsmend(listeners=[listener(address=CLIENT_IP4, protocol=protocol, allow_clients=["127.0.0.0/8"])])
     with smtpc.SmtpClient(scene.net.client, CLIENT_IP4) as c:
         assert c.greeting.code == 554
     tlsmend.wait_records("client-refused")
