@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tlsmend ends in the middle (C-OPS-01, C-OPS-02, C-RCPT-05): kill -9 at chosen and at random moments, SIGTERM; started again
-on the same store.
+"""tlsmend ends in the middle (C-OPS-01, C-OPS-02, C-RCPT-05): kill -9 at chosen and at random moments, SIGTERM;
+started again on the same store.
 
-What may go out twice then is bounded: a message that an MX has taken, when tlsmend was killed less than a second later,
-before the client was told and before the entry was on the disk. Nobody can close that window (RFC 1047).
+What may go out twice then is bounded: a message that an MX has taken, when tlsmend was killed less than a second
+later, before the client was told and before the entry was on the disk. Nobody can close that window (RFC 1047).
 """
 
 import concurrent.futures
@@ -192,4 +192,5 @@ def judge(sink, client, killer):
         yield f"lost: {recipient}; {client.rounds[-1]}"
     for first, again in zip(sink.taken, sink.taken[1:]):
         if not killer.excuses(recipient, first):
-            yield f"twice: {recipient} at {first.time:.3f} and {again.time:.3f}, kills at {[k[0] for k in killer.kills]}"
+            kills = [at for at, _ in killer.kills]
+            yield f"twice: {recipient} at {first.time:.3f} and {again.time:.3f}, kills at {kills}"

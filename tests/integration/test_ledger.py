@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mixed results over plain SMTP and the retry (C-RCPT-03, 04, 06): nobody gets the message twice, nobody is told what was
-not so, and another message is another message."""
+"""Mixed results over plain SMTP and the retry (C-RCPT-03, 04, 06): nobody gets the message twice, nobody is told
+what was not so, and another message is another message."""
 
 import concurrent.futures
 import threading
@@ -195,6 +195,18 @@ def test_c_rcpt_04_asked_alone_ends_in_a_delivery_where_the_mx_takes_it_now(scen
     empty(m)
 
 
+@pytest.mark.parametrize("refused", ["bad", "later bad"], ids=["one", "two"])
+def test_c_rcpt_04_asked_alone_is_not_for_ever(scene, refused):
+    """Others in the queue are deferred at the dot for days: who has to be asked alone gets a turn all the same, and
+    hears the truth."""
+    m = Mixed(scene, order=f"good {refused}" if " " in refused else "good later bad")
+    m.good.fault({"final": "452 4.2.2 mailbox full"})
+    if refused != "bad":
+        m.later.fault({"final": "554 5.7.1 later says this is spam too"})
+    m.client.run(10)
+    assert set(m.client.bounced) >= {a(getattr(m, name)) for name in refused.split()}, m.client.rounds[-1]
+
+
 def test_c_rcpt_04_queue_ids_as_the_only_proof(scene):
     """ledger.refusals = "queue-id": the envelope tells nothing, a queue id does."""
     m = Mixed(scene, settings={"ledger": {"refusals": "queue-id"}})
@@ -303,9 +315,9 @@ def test_c_rcpt_04_two_sessions_with_the_same_retry_at_the_same_time(scene):
 
 
 def test_c_rcpt_04_two_sessions_with_the_same_message_before_anything_is_known(scene):
-    """The same bytes twice in a client's queue, which no real one has (its queue id stands in the message).  Both go out,
-    as two messages would, and each session is told what became of its own.  They have one entry between them: the first
-    retry uses it up, so the second may deliver once more, and never loses anything."""
+    """The same bytes twice in a client's queue, which no real one has (its queue id stands in the message).  Both
+    go out, as two messages would, and each session is told what became of its own.  They have one entry between
+    them: the first retry uses it up, so the second may deliver once more, and never loses anything."""
     m = Mixed(scene, order="good later bad")
     m.later.fault({"final": Each([0.3, GREY], [0.3, GREY], m.later.replies_honestly)})
     clients = [m.client, m.legacy()]
@@ -369,4 +381,5 @@ def test_c_rcpt_04_a_client_that_sends_no_dot_is_told_nothing_and_the_entries_st
     c.close()
     m.tlsmend.results(1, status="aborted")
     assert m.entries() == before and len(m.good.taken) == 1
-    assert Legacy(m.tlsmend, scene.net.client, [a(m.good)], m.message).run(1).delivered and len(m.good.taken) == 1
+    assert Legacy(m.tlsmend, scene.net.client, [a(m.good)], m.message).run(1).delivered
+    assert len(m.good.taken) == 1

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fault injection over legs: cases, their run against one daemon, and the judgement by the sinks' own records.
 
-A case is a message of a stubborn legacy MTA (lab/legacy.py) to recipients of one to three domains, whose MXs (lab/farm.py)
-fail in its first rounds and are healthy afterwards.  What has to hold, whatever fails and where:
+A case is a message of a stubborn legacy MTA (lab/legacy.py) to recipients of one to three domains, whose MXs
+(lab/farm.py) fail in its first rounds and are healthy afterwards.  What has to hold, whatever fails and where:
 
     lost     each recipient is delivered, or is told a 5xx that its own MX said
     twice    no MX takes a message for a recipient again after it has said 250, unless that 250 was cut off
