@@ -7,14 +7,20 @@
 #include "proxy/dialog/outbound_internal.h"
 
 /* An MX that bears our own name is ourselves: the mail would go round (C-MX-06).  A host without a name
- * says "localhost", and many do: that is nobody's own name. */
-static bool is_own_name(const struct outbound *o, struct slice host)
+ * says "localhost", and many do: that is nobody's own name.  The name that only our clients hear means
+ * that a packet filter sent our own connection back to us: every domain's mail would come back to its
+ * sender if that were final. */
+static enum reason own_name(const struct outbound *o, struct slice host)
 {
+    bool inbound = slice_istarts(host, SLICE(INBOUND_NAME_PREFIX));
+
     if (domain_eq(host, SLICE("localhost")) || domain_eq(host, SLICE("localhost.localdomain")))
-        return false;
-    if (slice_istarts(host, SLICE(INBOUND_NAME_PREFIX)))
+        return REASON_OK;
+    if (inbound)
         host = slice_from(host, sizeof(INBOUND_NAME_PREFIX) - 1);
-    return host.n > 0 && domain_eq(host, slice_str(o->helo_name));
+    if (host.n == 0 || !domain_eq(host, slice_str(o->helo_name)))
+        return REASON_OK;
+    return inbound ? REASON_FILTER_LOOP : REASON_LOOP;
 }
 
 static struct slice first_word(const struct reply *r)
@@ -28,12 +34,15 @@ static struct slice first_word(const struct reply *r)
 
 static enum outbound_event on_banner(struct outbound *o, struct outbound_what *what)
 {
+    enum reason own;
+
     outbound_words(&o->reply, o->facts.greeting, sizeof(o->facts.greeting));
     if (o->reply.code != 220) /* a 221 or 354 here is as much a refusal as a 554 (C-OUT-11) */
         return outbound_fail_words(o, REASON_MX_REFUSED, what);
     o->facts.masked = greeting_masked(&o->reply);
-    if (is_own_name(o, first_word(&o->reply)))
-        return outbound_fail_words(o, REASON_LOOP, what);
+    own = own_name(o, first_word(&o->reply));
+    if (own != REASON_OK)
+        return outbound_fail_words(o, own, what);
     outbound_enter(o, OUTBOUND_PHASE_EHLO);
     return OUTBOUND_NEED_INPUT;
 }
@@ -69,14 +78,17 @@ static enum outbound_event on_ehlo_refused(struct outbound *o, struct outbound_w
 
 static enum outbound_event on_ehlo(struct outbound *o, struct outbound_what *what)
 {
+    enum reason own;
+
     outbound_words(&o->reply, o->facts.ehlo_reply, sizeof(o->facts.ehlo_reply));
     if (o->reply.code != 250)
         return on_ehlo_refused(o, what);
     ehlo_parse(&o->reply, &o->facts.ehlo);
     o->facts.starttls_offered = o->facts.ehlo.starttls;
     o->facts.masked = o->facts.masked || o->facts.ehlo.masked;
-    if (is_own_name(o, slice_str(o->facts.ehlo.host)))
-        return outbound_fail_words(o, REASON_LOOP, what);
+    own = own_name(o, slice_str(o->facts.ehlo.host));
+    if (own != REASON_OK)
+        return outbound_fail_words(o, own, what);
     if ((o->demand->level == LEVEL_NONE && !outbound_owes_tls(o)) || o->plaintext)
         return ready(o);
     if (o->facts.ehlo.starttls) {
@@ -90,10 +102,13 @@ static enum outbound_event on_ehlo(struct outbound *o, struct outbound_what *wha
 
 static enum outbound_event on_helo(struct outbound *o, struct outbound_what *what)
 {
+    enum reason own;
+
     if (o->reply.code != 250)
         return outbound_fail_words(o, REASON_MX_REFUSED, what);
-    if (is_own_name(o, first_word(&o->reply)))
-        return outbound_fail_words(o, REASON_LOOP, what);
+    own = own_name(o, first_word(&o->reply));
+    if (own != REASON_OK)
+        return outbound_fail_words(o, own, what);
     o->facts.helo_only = true;
     return ready(o);
 }
@@ -118,11 +133,14 @@ static enum outbound_event on_starttls(struct outbound *o, bool more, struct out
 
 static enum outbound_event on_ehlo_tls(struct outbound *o, struct outbound_what *what)
 {
+    enum reason own;
+
     if (o->reply.code != 250) /* no HELO here: it would be a step back (C-TLS-03) */
         return outbound_fail_words(o, REASON_MX_REFUSED, what);
     ehlo_parse(&o->reply, &o->facts.ehlo);
-    if (is_own_name(o, slice_str(o->facts.ehlo.host)))
-        return outbound_fail_words(o, REASON_LOOP, what);
+    own = own_name(o, slice_str(o->facts.ehlo.host));
+    if (own != REASON_OK)
+        return outbound_fail_words(o, own, what);
     o->reached.requiretls = o->facts.ehlo.requiretls; /* RFC 8689 4.2.1: inside TLS, and now */
     if ((o->demand->needs & NEED_REQUIRETLS) && !o->reached.requiretls)
         return outbound_fail(o, REASON_REQUIRETLS_UNMET, &o->reply,

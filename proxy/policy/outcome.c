@@ -48,6 +48,7 @@ static const struct outcome_rule {
     enum outcome outcome;
 } outcome_rules[] = {
     {REASON_LOOP, OUTCOME_LOOP},
+    {REASON_FILTER_LOOP, OUTCOME_LOST}, /* our own packet filter's fault, not the domain's */
     {REASON_DNS_TIMEOUT, OUTCOME_TIMEOUT},
     {REASON_CONNECT_REFUSED, OUTCOME_LOST},
     {REASON_CONNECT_TIMEOUT, OUTCOME_TIMEOUT},

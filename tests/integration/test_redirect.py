@@ -145,10 +145,10 @@ def test_without_the_loop_guard_the_loop_ends_at_its_first_turn(scene):
         c.ehlo()
         replies = c.envelope(SENDER, [domain.address()])
         assert replies[0].code == 250
-        assert str(replies[1])[:9] == "554 5.4.6" and "mail-loop" in replies[1].text
+        assert str(replies[1])[:9] == "451 4.4.6" and "filter-loop" in replies[1].text
         assert c.cmd("QUIT").code == 221
     result = tlsmend.result()
-    assert result["reason"] == "mail-loop" and "guard" in result["hint"]
+    assert result["reason"] == "filter-loop" and "guard" in result["hint"]
     assert not mx.records
     attempts = tlsmend.records("attempt")
     assert len(attempts) <= 2

@@ -46,6 +46,8 @@ static const struct script opening[] = {
      TLS_UP "M: 250 relay.example hello\n! failed ehlo-tls mail-loop 250"},
     {"C-MX-06: a HELO reply with our own name", LEVEL_MAY, false,
      HELLO "M: 500 no\nT: HELO relay.example\nM: 250 relay.example\n! failed ehlo mail-loop 250"},
+    {"C-MX-06: our own connection, sent back by a packet filter", LEVEL_MAY, false,
+     "M: 220 TLSmend.relay.example ESMTP tlsmend\n! failed greeting filter-loop 220\nT: -"},
     {"our name in the words of another is no loop", LEVEL_MAY, false,
      "M: 220-mx.example ESMTP\nM: 220 hello relay.example\nT: EHLO relay.example\n"
      "M: 250-mx.example\nM: 250 relay.example\n! ready"},
