@@ -249,23 +249,33 @@ static size_t leg_of(const struct transaction *t, const struct mailbox *m, bool 
     return NO_LEG;
 }
 
-/* Legs that somebody waits for or will get the message by; one that refused all is none. */
+/* Somebody waits for it or will get the message by it; one that refused all is not. */
+static bool in_use(const struct transaction_leg *tl)
+{
+    return tl->waiting > 0 || tl->taken > 0;
+}
+
 static size_t legs_in_use(const struct transaction *t)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < t->leg_count; i++)
-        n += t->legs[i]->waiting > 0 || t->legs[i]->taken > 0 ? 1 : 0;
+        n += in_use(t->legs[i]) ? 1 : 0;
     return n;
 }
 
-static enum reason why_no_leg(const struct transaction *t)
+/* Why one recipient more cannot go to this leg, NO_LEG: to a new one.  With several legs the ledger must
+ * have room for all who may be accepted, also for those of a leg that is there. */
+static enum reason why_not(const struct transaction *t, size_t leg)
 {
-    size_t used = legs_in_use(t);
+    size_t used = legs_in_use(t), others = used;
 
-    if (used >= (size_t)t->settings->limits.legs)
+    if (leg != NO_LEG && in_use(t->legs[leg]))
+        others--;
+    if (leg == NO_LEG && used >= (size_t)t->settings->limits.legs)
         return REASON_TOO_MANY_LEGS;
-    if (used > 0 && !hears_each(t) && !ledger_ready(t->services->ledger, t->count, loop_wall()))
+    if (others > 0 && !hears_each(t) &&
+        !ledger_ready(t->services->ledger, t->taken + t->waiting, loop_wall()))
         return REASON_LEDGER_UNAVAILABLE;
     return REASON_OK;
 }
@@ -293,17 +303,14 @@ void transaction_assign(struct transaction *t, size_t index, bool held)
                         .is_literal = r->is_literal,
                         .literal = r->literal};
     uint64_t key = held ? transaction_held_for(r) : 0;
-    enum reason why;
+    size_t leg = leg_of(t, &m, held, key);
+    enum reason why = why_not(t, leg);
 
-    r->leg = leg_of(t, &m, held, key);
-    if (r->leg == NO_LEG) {
-        why = why_no_leg(t);
-        if (why != REASON_OK) {
-            transaction_refuse(t, index, why);
-            return;
-        }
-        r->leg = add_leg(t, &m, held, key);
+    if (why != REASON_OK) {
+        transaction_refuse(t, index, why);
+        return;
     }
+    r->leg = leg != NO_LEG ? leg : add_leg(t, &m, held, key);
     if (t->legs[r->leg]->waiting++ == 0)
         t->legs[r->leg]->asked = r->asked;
     leg_recipient(t->legs[r->leg]->leg, (unsigned)index, m.path);
