@@ -22,20 +22,20 @@ RUNS = 4   # at most, until what has a second run coming is through
 def test_c_leg_01_queue_with_domains_in_trouble(scene, name):
     """The queue is filled while tlsmend is not there; then it is run, once and again."""
     field = Field(scene)
-    mails = field.mails(MESSAGES, mixed=False)
+    mails = field.mails(MESSAGES)
     client = scene.server(CLIENTS[name], holding=True)
     for at in range(0, len(mails), 50):
         client.submit_all(mails[at:at + 50], field.sender)
     tlsmend = scene.tlsmend(timeouts={"connect": "500ms"}, helo_name="tlsmend.lab.example")
 
     begin = time.time()
-    client.run_queue()
+    client.run_queue(30)
     print(f"{name}: run 1: {time.time() - begin:.1f} s")
     assert field.lost_and_doubled(1) == ([], [])
     assert client.grudges() == []
     for run in range(2, RUNS + 1):
         begin = time.time()
-        client.run_queue()
+        client.run_queue(30)
         surprises = field.surprises(client.queue(), 2)
         print(f"{name}: run {run}: {time.time() - begin:.1f} s, {len(surprises)} not yet as they will be", *surprises[:3])
         assert field.lost_and_doubled(2) == ([], [])
@@ -44,7 +44,7 @@ def test_c_leg_01_queue_with_domains_in_trouble(scene, name):
     assert not surprises
     assert client.grudges() == []
     every_refusal_was_told(field)
-    assert all(r["end"] == "quit" for r in tlsmend.records("session") if "helo" in r), tlsmend.records("session")
+    assert [r for r in tlsmend.records("session") if r["end"] not in ("quit", "closed")] == []   # the client ends them
 
 
 @pytest.mark.parametrize("name", sorted(ONESHOT))
@@ -56,7 +56,7 @@ def test_c_leg_01_one_shot_clients(scene, name):
     tlsmend = scene.tlsmend(timeouts={"connect": "500ms"}, helo_name="tlsmend.lab.example")
     for run in (1, 2):
         begin = time.time()
-        client.run_queue()
+        client.run_queue(30)
         print(f"{name}: run {run}: {time.time() - begin:.1f} s")
         assert field.lost_and_doubled(run) == ([], [])
         assert field.surprises(client.queue(), run) == []

@@ -159,5 +159,5 @@ begin retry
         hints = self.tree.run(["/usr/sbin/exim_dumpdb", _SPOOL, "retry"], check=False)
         log = self.tree.path(_LOGS[0]).read_text(encoding="utf-8", errors="backslashreplace")
         return re.findall(r"^\s*T:127\.0\.0\.1:127\.0\.0\.1(?::\d+)? .*", hints, re.M) + re.findall(
-            r".*(?:retry time not reached|retry timeout exceeded|Connection (?:refused|timed out)|"
+            r".*(?:retry time not reached for any host|retry timeout exceeded|Connection (?:refused|timed out)|"
             r"Remote host closed|lost connection).*", log)

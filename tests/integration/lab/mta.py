@@ -2,6 +2,8 @@
 """What the real mail servers have in common: an MX has an inbox, a legacy client has a queue."""
 
 import dataclasses
+import socket
+import threading
 
 from .process import wait_for, wait_for_port
 from .smtpc import SmtpClient
@@ -21,15 +23,34 @@ class Queued:
     reason: str
 
 
+class Syslog:
+    """What an instance says to its /dev/log."""
+
+    def __init__(self, lab):
+        self.lines, self.directory = [], lab.new_directory("syslog")
+        self.directory.mkdir()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.directory / "log"))
+        (self.directory / "log").chmod(0o666)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        while line := self._socket.recv(8192):
+            self.lines.append(line.decode("utf-8", "replace"))
+
+    def stop(self):
+        self._socket.shutdown(socket.SHUT_RDWR)   # recv() answers b""
+
+
 class Server:
     """A real server in a Tree of its own."""
 
     package = None
 
     def __init__(self, lab, ns, hostname, syslog=None):
-        self.hostname = hostname
+        self.hostname, self.syslog = hostname, syslog
         self._ns = ns
-        self.tree = Tree(self.package, lab.new_directory(self.package), ns, hostname, syslog)
+        self.tree = Tree(self.package, lab.new_directory(self.package), ns, hostname, syslog and syslog.directory)
 
     def begin(self, argv, address, port, env=None):
         self.tree.start(argv, env)
@@ -45,13 +66,15 @@ class Server:
 
     def stop(self):
         self.tree.stop()
+        if self.syslog:
+            self.syslog.stop()
 
     def logs(self):
         """Files that tell what went on, in the instance."""
         return []
 
     def tail(self, lines=40):
-        out = []
+        out = self.syslog.lines[-lines:] if self.syslog else []
         for path in [self.tree.directory / "server.log", *map(self.tree.path, self.logs())]:
             if path.exists():
                 text = path.read_text(encoding="utf-8", errors="backslashreplace").splitlines()
@@ -93,9 +116,9 @@ class LegacyClient(Server):
     with the lines that docs/clients/ gives (lab/pages.py).  holding: mail that is handed in waits for
     run_queue(), as after a time in which tlsmend was not there."""
 
-    def __init__(self, lab, *, holding=False, **options):
-        super().__init__(lab, lab.net.client, CLIENT_NAME)
-        self.holding, self.options = holding, options
+    def __init__(self, lab, *, holding=False, syslog=None):
+        super().__init__(lab, lab.net.client, CLIENT_NAME, syslog)
+        self.holding = holding
         self.configure()
         self.begin(self.command(), "127.0.0.1", SUBMIT_PORT)
 

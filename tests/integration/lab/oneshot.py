@@ -10,11 +10,9 @@ import contextlib
 import os
 import re
 import signal
-import socket
-import threading
 
 from . import pages
-from .mta import CLIENT_NAME, Queued, Server
+from .mta import CLIENT_NAME, Queued, Server, Syslog
 from .process import wait_for
 
 _MAIL_UID = 8   # Debian's user and group "mail", fixed in base-passwd
@@ -120,23 +118,12 @@ class Dma(OneShot):
     _spool = "/var/spool/dma"
 
     def __init__(self, lab, **options):
-        syslog = lab.new_directory("syslog")
-        syslog.mkdir()
-        self._lines = []
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(syslog / "log"))
-        (syslog / "log").chmod(0o666)
-        threading.Thread(target=self._listen, daemon=True).start()
-        super().__init__(lab, syslog=syslog, **options)
-
-    def _listen(self):
-        while line := self._socket.recv(8192):
-            self._lines.append(line.decode("utf-8", "replace"))
+        super().__init__(lab, syslog=Syslog(lab), **options)
+        self._lines = self.syslog.lines
 
     def stop(self):
         self._end_sleepers()
         super().stop()
-        self._socket.shutdown(socket.SHUT_RDWR)
 
     def configure(self):
         self.tree.write("/etc/dma/dma.conf", pages.lines("oneshot", "dma.conf") + "MAILNAME /etc/mailname\n")

@@ -86,10 +86,16 @@ listen on 127.0.0.1 port {SUBMIT_PORT} hostname {self.hostname}
     def run_queue(self, timeout=60):
         before = {row[0]: int(row[10]) for row in self._envelopes()}
         self._smtpctl("resume", "mta", check=False)
-        self._smtpctl("schedule", "all", check=False)
-        wait_for(lambda: f"the end of the queue run: {self._envelopes()}\n{self.tail()}",
-                 lambda: all(row[11] == "pending" and int(row[10]) > before.get(row[0], 0)
-                             for row in self._envelopes()), timeout, 0.05)
+
+        def going_on():
+            """What is not tried yet.  OpenSMTPD holds messages back behind the first fifty, and those that it lets go
+            again have their own time as before: they are scheduled anew."""
+            rows = [row for row in self._envelopes() if row[11] != "pending" or int(row[10]) <= before.get(row[0], 0)]
+            if all(row[11] == "pending" for row in rows):
+                for message in {row[0][:8] for row in rows}:
+                    self._smtpctl("schedule", message, check=False)
+            return rows
+        wait_for(lambda: f"the end of the queue run: {going_on()}\n{self.tail()}", lambda: not going_on(), timeout, 0.05)
 
     def grudges(self):
         """Routes that are disabled (flag D), have errors or a penalty; and what the log says of them.

@@ -4,7 +4,7 @@
 import re
 
 from . import pages
-from .mta import SUBMIT_PORT, LegacyClient, Queued
+from .mta import SUBMIT_PORT, LegacyClient, Queued, Syslog
 
 _SENDMAIL = "/usr/libexec/sendmail/sendmail"
 _QUEUE = "/var/spool/mqueue"
@@ -14,6 +14,9 @@ class SendmailClient(LegacyClient):
     """Sendmail that relays everything to tlsmend without TLS."""
 
     package = "sendmail"
+
+    def __init__(self, lab, **options):
+        super().__init__(lab, syslog=Syslog(lab), **options)
 
     def command(self):
         return [_SENDMAIL, "-bD", "-q30m"]
@@ -29,7 +32,7 @@ define(`confSERVICE_SWITCH_FILE', `/etc/mail/service.switch')dnl
 define(`confDONT_PROBE_INTERFACES', `True')dnl
 define(`confDEF_USER_ID', `labmail:labmail')dnl
 define(`confTO_IDENT', `0')dnl
-define(`confLOG_LEVEL', `0')dnl
+define(`confLOG_LEVEL', `9')dnl
 define(`confPID_FILE', `/var/run/sendmail.pid')dnl
 define(`STATUS_FILE', `/var/lib/sendmail.st')dnl
 define(`HELP_FILE', `/etc/mail/helpfile')dnl
@@ -54,7 +57,8 @@ MAILER(`smtp')dnl
         self.tree.write("/etc/mail/sendmail.cf", made.stdout)
 
     def queue(self):
-        """From the qf files: M is the reason of the last try, R a recipient."""
+        """From the qf files: M is the reason of the last try, R a recipient.  M is one for the message, and cut
+        short by mailq; what was said of each recipient is in the log (stat=)."""
         queued = []
         for path in sorted(self.tree.path(_QUEUE).glob("?f*")):
             if path.name[0] not in "qhQ":
@@ -63,10 +67,10 @@ MAILER(`smtp')dnl
                 text = path.read_text(encoding="utf-8", errors="backslashreplace")
             except FileNotFoundError:
                 continue
-            # Per recipient a reason stands before it ("rRFC822; ..."), of the whole message: M.
             reason = re.search(r"^M(.*)", text, re.M)
             for to in re.findall(r"^R[A-Z]*:<?([^>\n]+)>?", text, re.M):
-                queued.append(Queued(path.name[2:], to, reason[1] if reason else ""))
+                said = [line for line in list(self.syslog.lines) if f" {path.name[2:]}: to=" in line and f"<{to}>" in line]
+                queued.append(Queued(path.name[2:], to, (reason[1] if reason else "") + "".join(said[-1:])))
         return queued
 
     def flush(self):

@@ -33,11 +33,12 @@ class Kind:
 
 
 KINDS = (
-    Kind("healthy", 1, count=10),
+    Kind("healthy", 1, count=9),
     Kind("real", 1),                  # Postfix as MX
     Kind("slow", 1),
     Kind("half", 1),                  # refuses recipients whose name begins with "no"
     Kind("greylisting", 2, ("450", "4.7.1 greylisted, come back later")),
+    Kind("busy-once", 2, ("busy at the moment",)),                     # 421 to a message's first final dot
     Kind("dead", None, ("4.4.1", "did not answer the connection in time")),
     Kind("expired", None, ("4.7.5", "expired")),
     Kind("clear", None, ("4.7.4", "does not offer STARTTLS")),
@@ -73,7 +74,7 @@ class Field:
     def __init__(self, scene):
         self.scene, self.taken, self._lock = scene, [], threading.Lock()
         self.domains, self.kind_of, self.mx = [], {}, {}
-        self._seen = set()   # of the greylisting MX
+        self._seen = set()   # what the MX hosts refuse the first time
         for kind in KINDS:
             for _ in range(kind.count):
                 domain = scene.domain()
@@ -122,12 +123,20 @@ class Field:
 
     def _make_greylisting(self, domain):
         def rcpt(c):
-            known = (c.record.mails[-1].sender, c.line)
-            with self._lock:
-                first = known not in self._seen
-                self._seen.add(known)
+            first = self._is_first((c.record.mails[-1].sender, c.line))
             return "450 4.7.1 greylisted, come back later" if first else "250 2.1.5 ok"
         return self._hostile(domain, {"rcpt": rcpt})
+
+    def _make_busy_once(self, domain):
+        taken, refused = self._final("250", "2.0.0 taken"), self._final("421", "4.3.2 busy at the moment")
+        return self._hostile(domain, {
+            "final": lambda c: (refused if self._is_first(message_id(c.record.mails[-1].data)) else taken)(c)})
+
+    def _is_first(self, what):
+        with self._lock:
+            first = what not in self._seen
+            self._seen.add(what)
+        return first
 
     def _make_dead(self, domain):
         domain.mx(domain.host("mx", BLACK_HOLE_IP4))
@@ -155,12 +164,14 @@ class Field:
         single: one recipient each.  Five messages begin with each domain, the others with one that works: clients that send one after the
         other wait for the dead one each time."""
         dice, plenty = random.Random(4), [*self.of("healthy"), *self.of("half"), *self.of("greylisting")]
+        slow = [*self.of("dead"), *self.of("slow")]
+        quick = [d for d in self.domains if d not in slow and d not in self.of("busy-final")]
         self.due, made = {}, []
         for number in range(count):
             first = self.domains[number % len(self.domains)] if number % 40 < 20 else dice.choice(plenty)
             domains = [first] * (1 if single else dice.choice((1, 1, 1, 2, 4)))
-            if mixed and not single and number % 3 == 0:
-                domains += dice.sample(self.domains, dice.randint(1, 5))
+            if mixed and not single and number % 3 == 0 and first not in self.of("busy-final"):
+                domains += dice.sample(quick + slow if number % 4 == 0 else quick, dice.randint(1, 5))
             recipients = [d.address(("no" if dice.random() < 0.5 else "user") + f"{number}-{i}")
                           for i, d in enumerate(domains)]
             message = smtpc.message(subject=f"m{number}-{first.name}", body=b"x" * 70 + b"\r\n" * dice.randint(1, 40))
