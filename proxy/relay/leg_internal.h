@@ -14,7 +14,7 @@
 enum leg_phase {
     LEG_LOOKING, /* for the destination */
     LEG_OPENING, /* an upstream, up to READY */
-    LEG_RESTING, /* the MX refused everybody so far and went away: the next recipient connects anew */
+    LEG_RESTING, /* the MX refused everybody so far, and is gone: the next recipient connects anew */
     LEG_ENVELOPE, /* MAIL was sent */
     LEG_DATA,
     LEG_BODY,

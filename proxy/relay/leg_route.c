@@ -263,6 +263,15 @@ void leg_wake(struct leg *l)
     begin_target(l);
 }
 
+void leg_rest(struct leg *l)
+{
+    if (l->phase != LEG_ENVELOPE || l->accepted > 0 || l->unanswered > 0)
+        return;
+    leg_note_host(l);
+    upstream_finish(&l->upstream);
+    l->phase = LEG_RESTING;
+}
+
 /* ---- from host to host ---- */
 
 static void give_up(struct leg *l);

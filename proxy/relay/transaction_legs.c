@@ -280,10 +280,21 @@ static enum reason why_not(const struct transaction *t, size_t leg)
     return REASON_OK;
 }
 
+/* limits.legs is one of connections too: those that nobody needs go before there are more. */
+static void rest_idle_legs(struct transaction *t)
+{
+    if (t->leg_count < (size_t)t->settings->limits.legs)
+        return;
+    for (size_t i = 0; i < t->leg_count; i++)
+        if (!in_use(t->legs[i]))
+            leg_rest(t->legs[i]->leg);
+}
+
 static size_t add_leg(struct transaction *t, const struct mailbox *m, bool held, uint64_t key)
 {
     struct transaction_leg *tl = mem_zalloc(sizeof(*tl));
 
+    rest_idle_legs(t);
     tl->t = t;
     tl->held = held;
     tl->held_for = key;

@@ -2,8 +2,34 @@
 """What a hostile reading of the many-legs code found: each was wrong once."""
 
 from lab import faults, smtpc
+from lab.helpers import SENDER, SLOW
 from lab.hostile import Each
 from lab.legacy import Legacy
+from lab.process import wait_for
+
+
+
+def addresses(sinks, user="user"):
+    return [s.domain.address(user) for s in sinks]
+
+
+def test_c_rcpt_01_legs_that_refused_everybody_hold_no_connection(scene):
+    """limits.legs bounds the connections of a transaction too, not only its recipients."""
+    farm, tlsmend = faults.prepared(scene, limits={"legs": 3})
+    sinks = farm.sinks(12)
+    for sink in sinks:
+        sink.fault({"rcpt": "550 5.1.1 no"})
+    c = scene.client(tlsmend)
+    c.ehlo()
+    assert c.cmd(f"MAIL FROM:<{SENDER}>").code == 250
+    for recipient in addresses(sinks):
+        assert c.cmd(f"RCPT TO:<{recipient}>").code == 550
+    wait_for(lambda: "the connections that are not needed any more to end",
+             lambda: sum(r.open for s in sinks for r in s.records) <= 3, 10 * SLOW)
+    # One of them is asked again, and says yes now.
+    sinks[0].heal()
+    assert c.cmd(f"RCPT TO:<{sinks[0].domain.address('other')}>").code == 250
+    assert c.data(smtpc.message()).text == f"2.0.0 taken by {sinks[0].host}"
 
 
 def test_c_rcpt_03_no_more_recipients_than_the_ledger_has_room_for(scene):
