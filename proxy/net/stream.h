@@ -67,6 +67,9 @@ void stream_consume(struct stream *s, size_t n);
 size_t stream_unread(const struct stream *s);
 void stream_write(struct stream *s, struct slice bytes);
 size_t stream_unsent(const struct stream *s);
+/* Sends what the kernel takes.  False: the peer's socket is known to be closed.  A peer on the same host
+ * shows it at once, another one after a round trip. */
+bool stream_is_heard(struct stream *s);
 void stream_write_low(struct stream *s, size_t n); /* in place of params.write_low from now on */
 /* Bytes waited to be sent when the last ones were read from the socket: those cannot be the answer to
  * the end of what waited. */

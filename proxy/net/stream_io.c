@@ -187,6 +187,20 @@ void stream_flush(struct stream *s)
     while (s->write_error == 0 && evbuffer_get_length(from) > 0 && send_some(s, from));
 }
 
+bool stream_is_heard(struct stream *s)
+{
+    int error = 0;
+    socklen_t n = sizeof(error);
+
+    stream_flush(s);
+    /* Reading the error takes it away; whoever reads or writes next must find it too. */
+    if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0 && error != 0)
+        s->write_error = error;
+    if (s->write_error != 0)
+        stream_queue_work(s);
+    return s->write_error == 0 && s->socket_error == 0;
+}
+
 /* The peer takes nothing more.  What it said before is read as far as there is room for it: a
  * good-bye with its reason, or an alert, often came before the reset. */
 static void writing_broke(struct stream *s)

@@ -118,6 +118,9 @@ static void on_answer(void *owner, unsigned slot, const struct reply *reply)
     struct session *s = OBJ_CAST(session, SESSION_MAGIC, owner);
 
     inbound_answer(s->in, slot, reply);
+    flush(s);
+    if (s->ended && s->stream != NULL && s->transaction != NULL && !stream_is_heard(s->stream))
+        transaction_client_gone(s->transaction);
     session_pump(s);
 }
 
@@ -142,6 +145,19 @@ static const struct transaction_events transaction_events = {
 };
 
 /* ---- events of the dialog ---- */
+
+/* Exim sends QUIT along with the end of its last message, closes its sending side, and reads the
+ * replies then.  Any other client that closes while it is owed one is gone. */
+static bool has_said_all(struct session *s)
+{
+    struct slice last = SLICE("QUIT\r\n"), in = SLICE_NONE;
+
+    if (s->stream != NULL && stream_unread(s->stream) >= last.n)
+        in = stream_peek(s->stream);
+    if (in.n < last.n || in.n < stream_unread(s->stream))
+        return false;
+    return slice_ieq(slice_of(in.p + in.n - last.n, last.n), last);
+}
 
 static void begin_transaction(struct session *s, const struct inbound_what *what)
 {
@@ -171,7 +187,7 @@ static void begin_transaction(struct session *s, const struct inbound_what *what
     }
     p.number = ++s->transactions;
     s->transaction = transaction_new(&p, &transaction_events, s);
-    if (s->ended)
+    if (s->ended && !has_said_all(s))
         transaction_client_gone(s->transaction);
     reply_init(&ok);
     reply_set(&ok, 250, "2.1.0", SLICE("Ok"));
@@ -329,8 +345,8 @@ static void on_ended(void *owner, enum stream_end how, const char *detail)
 
     (void)detail;
     s->ended = true;
-    if (s->transaction != NULL)
-        transaction_client_gone(s->transaction); /* perhaps: who has only said all may still read */
+    if (s->transaction != NULL && (how != STREAM_CLOSED || !has_said_all(s)))
+        transaction_client_gone(s->transaction);
     session_pump(s);
     if (s->dying || how == STREAM_CLOSED)
         return; /* it may have closed its sending side only: what was asked is still answered */

@@ -304,6 +304,8 @@ bool transaction_awaits_final(const struct transaction *t)
 
 void transaction_client_gone(struct transaction *t)
 {
+    if (!t->gone && t->ended && t->told != 0)
+        (void)transaction_record(t, false, true);
     t->gone = true;
 }
 

@@ -65,7 +65,8 @@ void transaction_end(struct transaction *t, unsigned slot, enum client_kind kind
 bool transaction_has_room(const struct transaction *t);
 /* The dot came and the answer is not there yet. */
 bool transaction_awaits_final(const struct transaction *t);
-/* Nobody may hear the final answer: what was delivered is for the ledger. */
+/* Nobody hears the final answer, or has heard the one just given: what was delivered is for the
+ * ledger. */
 void transaction_client_gone(struct transaction *t);
 /* Logs the results; `why` is that of recipients accepted but not decided. NULL is fine. */
 void transaction_free(struct transaction **t, enum reason why);

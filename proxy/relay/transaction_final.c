@@ -111,7 +111,8 @@ void transaction_answer_final(struct transaction *t, const struct reply *reply)
     reply_clear(&heard);
 }
 
-/* The truth is told, so nothing needs to be remembered; unless nobody hears it. */
+/* The truth is told, so nothing needs to be remembered; unless nobody hears it, which shows at times
+ * when it is told (transaction_client_gone()). */
 static void tell_truth(struct transaction *t)
 {
     if (t->gone)

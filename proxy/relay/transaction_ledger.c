@@ -358,13 +358,15 @@ void transaction_patience_over(void *owner)
 void transaction_forget(struct transaction *t)
 {
     for (size_t i = 0; i < t->count && t->hashed; i++) {
-        const struct recipient *r = &t->recipients[i];
+        struct recipient *r = &t->recipients[i];
         struct ledger_entry key;
 
         if (!r->accepted || (!r->kept && r->known == NULL))
             continue;
         fill_key(t, r, &key);
         ledger_remove(t->services->ledger, &key);
+        r->kept = false;
+        r->before = NULL; /* its result stands in `reply` */
     }
 }
 

@@ -386,6 +386,31 @@ static void last_words_before_a_reset(void **state)
     tcp_close(&t);
 }
 
+/* A client that has closed its sending side may still read (Exim), or may be gone: what is sent shows it. */
+static void whether_a_peer_that_closed_is_there(void **state)
+{
+    for (int gone = 0; gone < 2; gone++) {
+        struct tcp t;
+
+        (void)state;
+        tcp_open(&t);
+        if (gone) {
+            (void)close(t.peer);
+            t.peer = -1;
+        } else {
+            assert_int_equal(shutdown(t.peer, SHUT_WR), 0);
+        }
+        RIG_UNTIL(t.loop, ear_heard(&t.ear, 'e'));
+        assert_int_equal(t.ear.end, STREAM_CLOSED);
+        assert_true(stream_is_heard(t.ear.stream));
+        ear_write(&t.ear, SLICE("250 2.0.0 Ok\r\n"));
+        assert_int_equal(stream_is_heard(t.ear.stream), !gone);
+        assert_int_equal(stream_is_heard(t.ear.stream), !gone); /* and stays so */
+        rig_turn(t.loop, 5);
+        tcp_close(&t);
+    }
+}
+
 static void over_ip6(void **state)
 {
     struct loop *l = loop_new();
@@ -521,6 +546,7 @@ int main(void)
         T(loop_free_ends_what_finishes),
         cmocka_unit_test(a_reset_is_an_error),
         cmocka_unit_test(last_words_before_a_reset),
+        cmocka_unit_test(whether_a_peer_that_closed_is_there),
         cmocka_unit_test(over_ip6),
         cmocka_unit_test(connect_refused),
         cmocka_unit_test(connect_impossible),
