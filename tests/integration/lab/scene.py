@@ -125,9 +125,9 @@ class Scene:
         clock: "wall" or "both" for one that can be turned (lab/clock.py)."""
         return self.add("tlsmend", Tlsmend(self.lab, self.lab.new_directory("tlsmend"), settings, clock=clock))
 
-    def client(self, tlsmend, **options):
-        """A raw SMTP client to it, greeted."""
-        address, port = tlsmend.listener
+    def client(self, tlsmend, listener=None, **options):
+        """A raw SMTP client to it, greeted; listener: (address, port) of another one than the first."""
+        address, port = listener or tlsmend.listener
         client = SmtpClient(self.net.client, address, port, **options)
         self._parts.append(("client", _Stoppable(client.close)))
         return client
