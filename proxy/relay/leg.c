@@ -460,7 +460,8 @@ void leg_hurry(struct leg *l, enum reason why)
 {
     if (l->phase == LEG_DEAD)
         return;
-    if (l->kept.code != 0)
+    /* A refusal for good is the domain's only when all its hosts were asked. */
+    if (l->kept.code != 0 && l->kept.code / 100 != 5)
         leg_die_kept(l);
     else
         leg_fail(l, why);

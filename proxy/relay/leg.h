@@ -52,7 +52,7 @@ void leg_body(struct leg *l, struct slice content);
 bool leg_carries(const struct leg *l); /* the body: DATA was accepted, and it is not dead */
 bool leg_has_room(const struct leg *l);
 /* It fails now, alone: it holds others up.  leg_hurry(): before it accepted a recipient; what its hosts
- * said so far is the answer, else `why`. */
+ * said so far is the answer if it is temporary, else `why`. */
 void leg_fail(struct leg *l, enum reason why);
 void leg_hurry(struct leg *l, enum reason why);
 void leg_end(struct leg *l);

@@ -239,7 +239,7 @@ static void fall_to(struct leg *l, enum tls_rung rung, enum reason why)
     l->learns = !reason_is_certificate(why);
     l->rung = rung;
     if (loop_now(l->services->loop) >= l->deadline)
-        leg_die_kept(l);
+        leg_hurry(l, REASON_BUDGET_SPENT);
     else
         open_target(l);
 }
@@ -283,8 +283,10 @@ void leg_next_host(struct leg *l)
         rungs_retest_failed(l->services->rungs, &target_of(l)->addr, ladder_ttl(l), loop_wall());
     l->retest = false;
     l->target++;
-    if (l->target >= l->dest->target_count || loop_now(l->services->loop) >= l->deadline)
+    if (l->target >= l->dest->target_count)
         give_up(l);
+    else if (loop_now(l->services->loop) >= l->deadline)
+        leg_hurry(l, REASON_BUDGET_SPENT);
     else
         begin_target(l);
 }

@@ -8,7 +8,6 @@ from lab.legacy import Legacy
 from lab.process import wait_for
 
 
-
 def addresses(sinks, user="user"):
     return [s.domain.address(user) for s in sinks]
 
@@ -45,3 +44,16 @@ def test_c_rcpt_03_no_more_recipients_than_the_ledger_has_room_for(scene):
     client.run(12)
     assert not client.left and not client.bounced and not client.complaints
     assert {good.count(r) for r in recipients[1:]} == {1} and bad.count(recipients[0]) == 1
+
+
+def test_c_leg_01_a_refusal_of_one_host_is_not_final_while_another_is_asked(scene):
+    """The hurry may cut the second host's answer short, so what the first one said is not the last word."""
+    tlsmend = scene.tlsmend(timeouts={"leg_wait": "500ms"})
+    quick, late = scene.domain(), scene.domain()
+    scene.hostile(quick)
+    scene.hostile(late, preference=1, replies={"greeting": "554 5.3.2 not here"})
+    scene.hostile(late, label="mx2", preference=20, replies={"greeting": None})
+    with scene.client(tlsmend) as c:
+        c.ehlo()
+        replies = c.envelope(SENDER, [quick.address(), late.address()])
+        assert [r.code for r in replies] == [250, 250, 451]
