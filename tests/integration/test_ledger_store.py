@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -95,6 +96,23 @@ def test_c_rcpt_02_without_a_store_clients_with_a_reply_for_each_have_all_legs(s
     sinks = farm.sinks(3)
     client = Legacy(tlsmend, scene.net.client, [a(s) for s in sinks], smtpc.message(), protocol=protocol).run(1)
     assert set(client.delivered) == {a(s) for s in sinks}
+
+
+def test_c_rcpt_03_the_451_waits_for_the_disk(scene):
+    """The file is taken for a moment, which the store waits out: the client waits with it, unless the store gave up."""
+    m = Mixed(scene)
+    m.tlsmend.wait_records("store", state="open")
+    with locked(m.tlsmend.store_path):
+        thread = threading.Thread(target=m.client.turn, daemon=True)
+        thread.start()
+        wait_for("the answers of the MXs", lambda: m.good.taken and all(s.dots() for s in m.sinks))
+        time.sleep(0.1)
+        told = dict(m.client.rounds[0].final)
+    thread.join()
+    assert {r.code for r in m.client.rounds[0].final.values()} == {451}
+    (record,) = [r for r in m.tlsmend.wait_records("ledger") if r["entries"] == 3]
+    assert not told or record["state"] == "failed"
+    assert record["state"] == "failed" or record["took"] >= 50 and m.entries() == m.due_entries()
 
 
 @pytest.mark.parametrize("trouble", [locked, deleted])
