@@ -2,7 +2,6 @@
 """LMTP towards the client (RFC 2033), and what it has in common with PRDR: a final reply for each accepted recipient, in
 the order of the RCPT commands, in the words of its own MX (C-RCPT-02)."""
 
-import socket
 import threading
 
 import pytest
@@ -247,36 +246,6 @@ def test_c_rcpt_04_gone_behind_the_dot_and_back_again(scene, protocol, hears):
     assert not client.left and not client.complaints
     assert {r["reason"] for r in tlsmend.results(5) if r["recipient"] in (a(good), a(late))} >= {"already-delivered"}
     wait_for("an empty ledger", lambda: not tlsmend.sql("SELECT 1 FROM ledger"))
-
-
-@pytest.mark.parametrize("protocol", ["smtp", "lmtp", "prdr"])
-@pytest.mark.parametrize("reads", [True, False], ids=["reads", "gone"])
-def test_c_rcpt_04_quit_sent_along_and_the_sending_side_closed(scene, protocol, reads):
-    """As Exim does with its last message.  It has heard the replies if it was there to read them, and then the ledger has
-    nothing of it; else it has."""
-    farm, tlsmend = prepared(scene)
-    sinks, go = farm.sinks(2), threading.Event()
-    for sink in sinks:
-        sink.fault({"final": [until(go), sink.replies_honestly]})
-    c = greeted(scene, tlsmend, protocol)
-    accepted(c, users(sinks), protocol)
-    assert c.cmd("DATA").code == 354
-    c.send(MESSAGE + b".\r\nQUIT\r\n")
-    if reads:
-        c.sock.shutdown(socket.SHUT_WR)
-    else:
-        c.close()
-    for sink in sinks:
-        wait_for("the dot", lambda s=sink: s.dots() == 1)
-    go.set()
-    if reads:
-        heard = [c.reply().code for _ in range({"smtp": 1, "lmtp": 2, "prdr": 4}[protocol] + 1)]
-        assert heard[-1] == 221 and set(heard[:-1]) <= {250, 353}
-    results = tlsmend.results(2, status="delivered")
-    assert [r.get("in_ledger", False) for r in results] == [not reads] * 2
-    due = [] if reads else [(a(s), 1) for s in sinks]
-    wait_for(lambda: f"entries {due}: {tlsmend.sql('SELECT recipient, untold FROM ledger')}",
-             lambda: sorted(tlsmend.sql("SELECT recipient, untold FROM ledger")) == sorted(due))
 
 
 @BOTH
