@@ -391,6 +391,7 @@ void transaction_free(struct transaction **held, enum reason why)
         tl->doubt = leg_in_doubt(tl->leg);
         leg_abandon(tl->leg, tl->doubt ? REASON_MAYBE_DELIVERED : why);
     }
+    t->envelope.tls_required_no = t->header.tls_required_no;
     for (size_t i = 0; i < t->count; i++)
         log_result(t, &t->recipients[i], why);
     for (size_t i = 0; i < t->leg_count; i++)
