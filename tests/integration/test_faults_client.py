@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from lab import faults, smtpc
+from lab.helpers import listener
 from lab.hostile import Each
 from lab.legacy import GoneOnPurpose, Legacy
 from lab.process import wait_for
@@ -28,8 +29,8 @@ def late(sink):
     sink.fault({"final": [0.5, sink.replies_honestly]})
 
 
-def prepared(scene, legs, **options):
-    farm, tlsmend = faults.prepared(scene)
+def prepared(scene, legs, *, settings=None, **options):
+    farm, tlsmend = faults.prepared(scene, **(settings or {}))
     sinks = farm.sinks(legs)
     client = Legacy(tlsmend, scene.net.client, [s.domain.address() for s in sinks],
                     smtpc.message(subject=sinks[0].host, body=b"x" * 600 + b"\r\n"), **options)
@@ -66,6 +67,43 @@ def test_c_rcpt_05_gone_after_the_dot_while_the_mx_says_250(scene, legs, reset):
         assert sink.host in again.final[sink.domain.address()].text or legs > 1
     assert not client.complaints
     empty(tlsmend)
+
+
+@pytest.mark.parametrize("protocol", ["lmtp", "prdr"])
+def test_c_rcpt_05_gone_after_the_dot_with_a_reply_for_each(scene, protocol):
+    """Those whose reply came before it went are told; nobody gets the message again either way."""
+    listeners = [listener(protocol="lmtp" if protocol == "lmtp" else "smtp")]
+    tlsmend, sinks, client = prepared(scene, 3, after_dot=go(False), protocol=protocol,
+                                      settings={"listeners": listeners})
+    for sink in sinks:
+        late(sink)
+    client.turn()
+    assert entries(tlsmend, 3) == set(client.left)
+    client.run()
+    assert len(client.delivered) == 3 and [len(s.taken) for s in sinks] == [1, 1, 1] and not client.complaints
+    empty(tlsmend)
+
+
+@pytest.mark.parametrize("legs", [1, 3])
+def test_c_rcpt_05_gone_with_the_dot_and_the_mx_answers_at_once(scene, legs):
+    """The reply is written into a connection that nobody reads any more: that is not told.  The first time, and
+    again when the message is known already and no MX is waited for."""
+    farm, tlsmend = faults.prepared(scene)
+    hook, clients = go(False), []
+    for _ in range(10):
+        sinks = farm.sinks(legs)
+        clients.append((sinks, Legacy(
+            tlsmend, scene.net.client, [s.domain.address() for s in sinks], smtpc.message(subject=sinks[0].host),
+            after_dot=lambda c, n: n > 2 or hook(c, 1))))
+    for n in (1, 2):
+        for sinks, client in clients:
+            client.turn()
+        # A real one comes back in minutes.
+        wait_for("the results", lambda n=n: len(tlsmend.records("result")) >= 10 * legs * n)
+    faults.at_once(clients, lambda pair: pair[1].run())
+    twice = [[len(s.taken) for s in sinks] for sinks, _ in clients if {len(s.taken) for s in sinks} != {1}]
+    assert not twice, f"{len(twice)} of {len(clients)} messages went out again: {twice}"
+    assert not any(client.left for _, client in clients)
 
 
 def test_c_rcpt_05_gone_after_the_dot_with_mixed_results(scene):
