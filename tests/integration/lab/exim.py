@@ -154,10 +154,12 @@ begin retry
         self._ran = True
 
     def grudges(self):
-        """The retry hints that are of the host: T:name:address:port and no more (another field would be
-        a message's id), and what the log says of it."""
+        """The retry hints of the host, and what the log says of it.  A hint is T:name:address:port; with a message's
+        id behind it (told 4xx at its end) it holds for that message alone."""
         hints = self.tree.run(["/usr/sbin/exim_dumpdb", _SPOOL, "retry"], check=False)
         log = self.tree.path(_LOGS[0]).read_text(encoding="utf-8", errors="backslashreplace")
-        return re.findall(r"^\s*T:127\.0\.0\.1:127\.0\.0\.1(?::\d+)? .*", hints, re.M) + re.findall(
-            r".*(?:retry time not reached for any host|retry timeout exceeded|Connection (?:refused|timed out)|"
-            r"Remote host closed|lost connection).*", log)
+        host = r"^\s*T:127\.0\.0\.1:127\.0\.0\.1(?::\d+)?"
+        alone = set(re.findall(host + r":(\S{16}) ", hints, re.M))
+        kept = re.findall(r"^\S+ \S+ (\S+) .*retry time not reached for any host.*", log, re.M)
+        return re.findall(host + " .*", hints, re.M) + sorted(set(kept) - alone) + re.findall(
+            r".*(?:retry timeout exceeded|Connection (?:refused|timed out)|Remote host closed|lost connection).*", log)

@@ -35,6 +35,7 @@ flush     unix  n - n 1000? 0 flush
 proxymap  unix  - - n -   - proxymap
 proxywrite unix - - n -   1 proxymap
 smtp      unix  - - n -   - smtp
+lmtp      unix  - - n -   - lmtp
 relay     unix  - - n -   - smtp
 showq     unix  n - n -   - showq
 error     unix  - - n -   - error
@@ -104,6 +105,8 @@ smtpd_peername_lookup = no
 class PostfixClient(_Postfix, LegacyClient):
     """Postfix that relays everything to tlsmend without TLS."""
 
+    lines = "main.cf"   # of docs/clients/postfix.md
+
     def configure(self):
         self.write_configuration(f"""
 myhostname = {self.hostname}
@@ -114,7 +117,7 @@ virtual_mailbox_maps = static:./
 virtual_uid_maps = static:{UID['labmail']}
 virtual_gid_maps = static:{UID['labmail']}
 mynetworks = 127.0.0.0/8
-{pages.lines("postfix", "main.cf")}
+{pages.lines("postfix", self.lines)}
 disable_dns_lookups = yes
 smtp_host_lookup = native
 smtpd_peername_lookup = no
@@ -152,6 +155,12 @@ minimal_backoff_time = 300s
 
     def grudges(self):
         """A relayhost that Postfix takes for dead is not asked: relay=none, with these words."""
-        words = re.compile("delivery temporarily suspended|/smtp\\[.*lost connection|[Cc]onnection (?:refused|timed out|reset)|"
+        words = re.compile("delivery temporarily suspended|/[ls]mtp\\[.*lost connection|[Cc]onnection (?:refused|timed out|reset)|"
                            "conversation with|timed out while|: status=deferred.*relay=none|relay=none.*status=deferred")
         return [line for line in self._log().splitlines() if words.search(line)]
+
+
+class PostfixLmtpClient(PostfixClient):
+    """The same over LMTP, to tlsmend's listener on port 2526: each recipient has its own answer."""
+
+    lines = "main.cf:lmtp"

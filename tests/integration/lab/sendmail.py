@@ -8,6 +8,7 @@ from .mta import SUBMIT_PORT, LegacyClient, Queued, Syslog
 
 _SENDMAIL = "/usr/libexec/sendmail/sendmail"
 _QUEUE = "/var/spool/mqueue"
+_STATUS = "/var/lib/hoststat"
 
 
 class SendmailClient(LegacyClient):
@@ -37,7 +38,7 @@ define(`confPID_FILE', `/var/run/sendmail.pid')dnl
 define(`STATUS_FILE', `/var/lib/sendmail.st')dnl
 define(`HELP_FILE', `/etc/mail/helpfile')dnl
 define(`QUEUE_DIR', `{_QUEUE}')dnl
-define(`confHOST_STATUS_DIRECTORY', `/var/lib/hoststat')dnl
+define(`confHOST_STATUS_DIRECTORY', `{_STATUS}')dnl
 define(`confALLOW_BOGUS_HELO', `True')dnl
 define(`confCW_FILE', `/etc/mail/local-host-names')dnl
 undefine(`ALIAS_FILE')dnl
@@ -52,7 +53,7 @@ MAILER(`smtp')dnl
         self.tree.write("/etc/mail/relay-domains", "127.0.0.1\nlocalhost\n")
         self.tree.write("/var/lib/sendmail.st", "")
         self.tree.mkdir(_QUEUE, mode=0o700)
-        self.tree.mkdir("/var/lib/hoststat", mode=0o700)
+        self.tree.mkdir(_STATUS, mode=0o700)
         made = self.tree.run_before(["m4", "/etc/mail/lab.mc"])
         self.tree.write("/etc/mail/sendmail.cf", made.stdout)
 
@@ -80,6 +81,7 @@ MAILER(`smtp')dnl
         self.tree.run([_SENDMAIL, "-qf"], timeout=timeout)   # f: in the foreground
 
     def grudges(self):
-        """The host status that sendmail keeps (`hoststat`): a line for each host, "OK" where it is well."""
-        listing = self.tree.run(["/usr/libexec/sendmail/hoststat"], check=False).splitlines()
-        return [line for line in listing if "127.0.0.1" in line and "250" not in line]
+        """The host status that sendmail keeps, where the status code (S) is no success: then it asks the host no more
+        for a while.  `hoststat` shows the same files, but only the last reply (R)."""
+        hosts = [p.read_text(encoding="utf-8") for p in self.tree.path(_STATUS).rglob("*") if p.is_file()]
+        return [text for text in hosts if not re.search("^S0$", text, re.M)]

@@ -186,6 +186,10 @@ class Field:
         """What has to be delivered once that many queue runs are over."""
         return {key for key, kind in self.due.items() if kind and kind.arrives and kind.arrives <= run}
 
+    def due_in(self, recipient, run):
+        """The recipient has to be in the client's queue after that many runs."""
+        return recipient in self.waiting(run) or recipient == self.sender
+
     def refused(self):
         return {recipient for (_, recipient), kind in self.due.items() if kind is None}
 
@@ -206,6 +210,12 @@ class Field:
                 to = re.search(rb"^Delivered-To: (\S+)", mail, re.M)[1].decode()
                 found[message_id(mail), to] += 1
         return found
+
+    def last(self, *kinds):
+        """When the last message for domains of these kinds was taken."""
+        with self._lock:
+            times = [t.time for t in self.taken if self.kind_of[t.recipient.partition("@")[2]].name in kinds and t.sender]
+        return max(times, default=0)
 
     def bounces(self):
         """The bounces, which come to an MX too."""
