@@ -268,11 +268,11 @@ static size_t legs_in_use(const struct transaction *t)
  * have room for all who may be accepted, also for those of a leg that is there. */
 static enum reason why_not(const struct transaction *t, size_t leg)
 {
-    size_t used = legs_in_use(t), others = used;
+    size_t others = legs_in_use(t);
 
     if (leg != NO_LEG && in_use(t->legs[leg]))
         others--;
-    if (leg == NO_LEG && used >= (size_t)t->settings->limits.legs)
+    if (others >= (size_t)t->settings->limits.legs)
         return REASON_TOO_MANY_LEGS;
     if (others > 0 && !hears_each(t) &&
         !ledger_ready(t->services->ledger, t->taken + t->waiting, loop_wall()))

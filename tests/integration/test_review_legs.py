@@ -57,3 +57,16 @@ def test_c_leg_01_a_refusal_of_one_host_is_not_final_while_another_is_asked(scen
         c.ehlo()
         replies = c.envelope(SENDER, [quick.address(), late.address()])
         assert [r.code for r in replies] == [250, 250, 451]
+
+
+def test_c_rcpt_01_a_leg_that_is_used_again_counts_again(scene):
+    """Its domain had refused everybody, and limits.legs are in use meanwhile."""
+    farm, tlsmend = faults.prepared(scene, limits={"legs": 2})
+    first, second, third = farm.sinks(3)
+    first.fault({"rcpt": Each("550 5.1.1 no", "250 2.1.5 ok")})
+    c = scene.client(tlsmend)
+    c.ehlo()
+    assert c.cmd(f"MAIL FROM:<{SENDER}>").code == 250
+    assert [c.cmd(f"RCPT TO:<{r}>").code for r in addresses([first, second, third, first])] == [550, 250, 250, 452]
+    assert c.data(smtpc.message()).code == 250
+    assert not first.taken and len(second.taken) == len(third.taken) == 1
