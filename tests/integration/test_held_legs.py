@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipients of one domain of whom the ledger knows different things (C-RCPT-04, C-RCPT-06): a final dot is for all of a
+leg, so they share a held one only where the same messages were delivered to them."""
+
+import itertools
+
+import pytest
+
+from lab import faults, smtpc
+from lab.legacy import Legacy
+from lab.mixed import SPAM, a
+from lab.process import wait_for
+
+
+class One:
+    """A domain that takes everything, and another that refuses every message at its end, so that results are mixed."""
+
+    def __init__(self, scene):
+        self.scene = scene
+        self.farm, self.tlsmend = faults.prepared(scene)
+        self.good, self.bad = self.farm.sinks(2)
+        self.bad.fault({"final": SPAM})
+        self.numbers = itertools.count(1)
+
+    def message(self):
+        return smtpc.message(subject=f"n{next(self.numbers)}", body=b"x" * 300 + b"\r\n")
+
+    def send(self, message, *users, mixed=False):
+        """One turn of a client; mixed: what its users have is in the ledger then."""
+        recipients = [a(self.good, u) for u in users] + ([a(self.bad, f"n{next(self.numbers)}")] if mixed else [])
+        client = Legacy(self.tlsmend, self.scene.net.client, recipients, message)
+        turn = client.turn()
+        codes = {r.code for r in turn.final.values()}
+        assert codes == ({451} if mixed else {250}) and len(turn.final) == len(recipients), str(turn)
+        client.close()
+        return turn
+
+    def got(self, user):
+        return [t.data for t in self.good.taken if a(self.good, user) in t.recipients]
+
+
+def test_c_rcpt_04_two_recipients_with_different_histories(scene):
+    """One has this message, the other another one: the first does not get it again, the second gets it."""
+    one = One(scene)
+    first, second = one.message(), one.message()
+    one.send(first, "u1", mixed=True)
+    one.send(second, "u2", mixed=True)
+    one.send(first, "u1", "u2", "u3")
+    assert one.got("u1") == [first] and one.got("u2") == [second, first] and one.got("u3") == [first]
+    one.send(second, "u1", "u2")
+    assert one.got("u1") == [first, second] and one.got("u2") == [second, first]
+
+
+def test_c_rcpt_04_two_recipients_with_the_same_history_share_a_leg(scene):
+    one = One(scene)
+    message = one.message()
+    one.send(message, "u1", "u2", mixed=True)
+    before = len(one.good.records)
+    one.send(message, "u1", "u2")
+    assert one.got("u1") == one.got("u2") == [message] and len(one.good.records) == before + 1
+    wait_for("the entries to go", lambda: not one.tlsmend.sql("SELECT 1 FROM ledger WHERE outcome = 'delivered'"))
+
+
+@pytest.mark.parametrize("first", ["u1", "u2"])
+def test_c_rcpt_06_both_know_two_messages_in_another_order(scene, first):
+    """The sums of what was delivered are the same, whichever came first."""
+    one = One(scene)
+    messages = one.message(), one.message()
+    one.send(messages[0], "u1", "u2", mixed=True)
+    one.send(messages[1], first, mixed=True)
+    one.send(messages[1], "u1" if first == "u2" else "u2", mixed=True)
+    for message in messages:
+        one.send(message, "u1", "u2")
+    assert sorted(one.got("u1")) == sorted(one.got("u2")) == sorted(messages)
+    third = one.message()
+    one.send(third, "u1", "u2")
+    assert one.got("u1")[2:] == one.got("u2")[2:] == [third]
