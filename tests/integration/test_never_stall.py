@@ -12,6 +12,7 @@ import pytest
 
 from lab import smtpc
 from lab.helpers import SLOW, listener
+from lab.hostile import CLOSE
 from lab.postfix import PostfixLmtpClient
 from lab.process import wait_for
 from lab.servers import CLIENTS, ONESHOT
@@ -79,6 +80,23 @@ def test_c_leg_01_one_shot_clients(scene, name):
     for number in (1, 2):
         run(number, field, client)
         assert field.surprises(client.queue(), number) == []
+
+
+@pytest.mark.parametrize("name", sorted(CLIENTS))
+def test_c_leg_01_421_in_every_phase(scene, name):
+    """The MX says 421 and closes: its words are in the client's queue, and mail behind it flows."""
+    phases = ("greeting", "ehlo", "starttls", "ehlo-tls", "mail", "rcpt", "data", "final")
+    client, good, domains = scene.server(CLIENTS[name]), scene.domain(), {p: scene.domain() for p in phases}
+    scene.tlsmend(helo_name="tlsmend.lab.example")
+    mxs = {p: scene.hostile(d, replies={p: [f"421 4.3.2 no {p} today", CLOSE]}) for p, d in domains.items()}
+    mx = scene.hostile(good)
+    for domain in (*domains.values(), good):
+        client.submit(domain.address(), smtpc.message(subject=domain.name))
+    mx.wait_mails()
+    for phase, domain in domains.items():
+        assert f"no {phase} today" in client.wait_deferred(domain.name).reason
+        assert mxs[phase].records and not any(m.complete and phase != "final" for m in mxs[phase].mails)
+    assert client.grudges() == []
 
 
 @pytest.mark.parametrize("name", sorted(CLIENTS))
