@@ -142,7 +142,10 @@ static const struct ledger_entry *delivered_before(const struct transaction *t,
     for (size_t i = 0; r->known != NULL && i < r->known->count; i++) {
         const struct ledger_entry *e = &r->known->entries[i];
 
-        if (e->outcome == LEDGER_DELIVERED && memcmp(e->digest, t->hash, sizeof(t->hash)) == 0)
+        if (e->outcome != LEDGER_DELIVERED || memcmp(e->digest, t->hash, sizeof(t->hash)) != 0)
+            continue;
+        /* A script that never reads its answers sends the same alarm each night, and no retry. */
+        if (!e->untold || t->header.unique)
             return e;
     }
     return NULL;

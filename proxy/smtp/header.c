@@ -11,13 +11,29 @@ enum state {
     FOLD   /* at the start of the line behind it: it may go on */
 };
 
-enum field { RECEIVED, TLS_REQUIRED };
+enum field { RECEIVED, TLS_REQUIRED, DATE, MESSAGE_ID };
 
 /* Told apart by their first letters. */
 static const struct slice names[] = {
     [RECEIVED] = {"Received:", 9},
     [TLS_REQUIRED] = {"TLS-Required:", 13},
+    [DATE] = {"Date:", 5},
+    [MESSAGE_ID] = {"Message-ID:", 11},
 };
+
+static unsigned char field_of(char first)
+{
+    switch (first | 0x20) {
+    case 't':
+        return TLS_REQUIRED;
+    case 'd':
+        return DATE;
+    case 'm':
+        return MESSAGE_ID;
+    default:
+        return RECEIVED;
+    }
+}
 
 /* RFC 8689 3: [FWS] "No" and no more; blanks behind it are let pass. */
 enum value { BEFORE, AFTER_N, AFTER_NO, BEHIND, NOT_NO };
@@ -103,6 +119,11 @@ static void value_begins(struct header_scan *s)
 {
     unsigned char *count = s->field == RECEIVED ? &s->received : &s->tls;
 
+    s->unique = s->unique || s->field != TLS_REQUIRED;
+    if (s->field == DATE || s->field == MESSAGE_ID) {
+        s->state = OTHER;
+        return;
+    }
     if (*count < 2)
         (*count)++;
     s->tls_required_no = s->tls_required_no && s->tls < 2;
@@ -147,7 +168,7 @@ static void name_byte(struct header_scan *s, char c)
             s->done = true; /* the empty line behind the header section */
             return;
         }
-        s->field = c == 'T' || c == 't' ? TLS_REQUIRED : RECEIVED;
+        s->field = field_of(c);
     }
     name = names[s->field];
     if (slice_ieq(slice_of(&c, 1), slice_first(slice_from(name, s->matched), 1))) {

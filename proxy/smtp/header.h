@@ -9,7 +9,9 @@
  *      - the client's queue id: the word behind `id` in the first Received: field, folded or not,
  *        also behind comments (C-LEG-02);
  *      - "TLS-Required: No" (RFC 8689 3): the sender asks that delivery go before TLS.  There may be
- *        one such field; several, or any other value, say nothing.
+ *        one such field; several, or any other value, say nothing;
+ *      - whether it has a Received, Date or Message-ID field, as all that an MTA keeps in a queue has:
+ *        then no other message is the same, byte for byte.
  *      Names and values ignore case.  Pure; no allocation.
  */
 #ifndef TLSMEND_SMTP_HEADER_H
@@ -24,6 +26,7 @@ struct header_scan {
     unsigned char state, field, value; /* header.c's */
     bool done;                         /* the header section is over, or as much of it as is read */
     bool tls_required_no;        /* settled with `done`, or where the message ends before that */
+    bool unique;                 /* Received, Date or Message-ID was seen */
     unsigned char received, tls; /* fields of that name so far: none, one, more */
     size_t seen, matched, n;
     char text[2048];             /* the first Received field, unfolded, cut */

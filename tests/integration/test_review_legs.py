@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a hostile reading of the many-legs code found: each was wrong once."""
 
+import socket
+
+import pytest
+
 from lab import faults, smtpc
 from lab.helpers import SENDER, SLOW
 from lab.hostile import Each
 from lab.legacy import Legacy
 from lab.process import wait_for
+from lab.smtpc import stuff
 
 
 def addresses(sinks, user="user"):
@@ -59,14 +64,22 @@ def test_c_leg_01_a_refusal_of_one_host_is_not_final_while_another_is_asked(scen
         assert [r.code for r in replies] == [250, 250, 451]
 
 
-def test_c_rcpt_01_a_leg_that_is_used_again_counts_again(scene):
-    """Its domain had refused everybody, and limits.legs are in use meanwhile."""
-    farm, tlsmend = faults.prepared(scene, limits={"legs": 2})
-    first, second, third = farm.sinks(3)
-    first.fault({"rcpt": Each("550 5.1.1 no", "250 2.1.5 ok")})
-    c = scene.client(tlsmend)
-    c.ehlo()
-    assert c.cmd(f"MAIL FROM:<{SENDER}>").code == 250
-    assert [c.cmd(f"RCPT TO:<{r}>").code for r in addresses([first, second, third, first])] == [550, 250, 250, 452]
-    assert c.data(smtpc.message()).code == 250
-    assert not first.taken and len(second.taken) == len(third.taken) == 1
+@pytest.mark.parametrize("half", [True, False], ids=["half-closed", "closed"])
+def test_c_rcpt_05_a_script_that_never_reads_sends_the_same_alarm_again(scene, half):
+    """It is no retry: nothing in it is of this message alone, so no queue had it."""
+    farm, tlsmend = faults.prepared(scene)
+    (sink,) = farm.sinks(1)
+    sink.fault({"final": [0.3, sink.replies_honestly]})
+    alarm = (f"EHLO x\r\nMAIL FROM:<{SENDER}>\r\nRCPT TO:<{sink.domain.address()}>\r\nDATA\r\n"
+             "Subject: the disk is full\r\n\r\nyes\r\n.\r\n").encode()
+    for count in (1, 2, 3):
+        with scene.client(tlsmend) as c:
+            c.send(alarm)
+            if half:
+                c.sock.shutdown(socket.SHUT_WR)
+                assert [c.reply().code for _ in range(5)] == [250, 250, 250, 354, 250]
+            else:
+                wait_for("the message", lambda n=count: sink.dots() == n)
+        tlsmend.results(count)
+        sink.wait_taken(count)
+        assert len(sink.taken) == count

@@ -208,6 +208,40 @@ static void both_are_found(void **state)
     }
 }
 
+/* C-RCPT-05: the same bytes again are the same message only where they are from a queue. */
+static void what_no_other_message_has(void **state)
+{
+    static const struct {
+        const char *message;
+        bool want;
+    } cases[] = {
+        {"Received: by y id q1; d\r\n" END, true},
+        {"Subject: x\r\nDate: Sun, 22 Nov 2026\r\n" END, true},
+        {"message-id : <a@b>\r\n" END, true},
+        {"Message-ID: <a@b>\r\nReceived: by y id q1; d\r\n" END, true},
+        {"TLS-Required: No\r\n" END, false},
+        {"Dates: no\r\nMessage-IDs: no\r\nX-Date: no\r\nFrom: a@b\r\n Date: no\r\n" END, false},
+        {END "Date: too late\r\n", false},
+        {"\r\nDate: too late\r\n", false},
+        {"", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct slice in = slice_str(cases[i].message);
+
+        for (size_t cut = 0; cut <= in.n; cut++) {
+            struct header_scan s;
+
+            header_scan_start(&s);
+            header_scan_feed(&s, slice_first(in, cut));
+            header_scan_feed(&s, slice_from(in, cut));
+            if (s.unique != cases[i].want)
+                fail_msg("%s, cut at %zu", in.p, cut);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +250,7 @@ int main(void)
         cmocka_unit_test(the_search_has_an_end),
         cmocka_unit_test(tls_required_no),
         cmocka_unit_test(both_are_found),
+        cmocka_unit_test(what_no_other_message_has),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
