@@ -26,6 +26,8 @@ class Died(Exception):
     """The daemon ended in the middle of a case: of this one, or of another beside it."""
 
 
+SMTP_PORT, LMTP_PORT = 2600, 2620   # and the levels behind them
+
 # Longer than any patience of tlsmend for a phase but the final one.
 CLIENT_PATIENCE = 200
 
@@ -95,8 +97,9 @@ class Player:
             for n, level in enumerate(levels):
                 self.tlsmend[level] = Tlsmend(
                     self.lab, self.lab.new_directory(level),
-                    {"listeners": [{"name": level, "protocol": "smtp", "address": "127.0.0.1",
-                                    "port": 2600 + n}],
+                    {"listeners": [{"name": f"{level}-{protocol}", "protocol": protocol,
+                                    "address": "127.0.0.1", "port": port + n}
+                                   for protocol, port in (("smtp", SMTP_PORT), ("lmtp", LMTP_PORT))],
                      "tls": {"level": level}, **settings})
         except BaseException:
             self.lab.close()
@@ -189,20 +192,22 @@ class Player:
                     pass   # shown by "sessions_closed"
 
     def _converse(self, scene, daemon, domain, request):
-        transactions = []
-        with scene.client(daemon, timeout=CLIENT_PATIENCE) as client:
-            client.ehlo()
+        transactions, protocol = [], request.get("client", "smtp")
+        address, port = daemon.listener
+        port += LMTP_PORT - SMTP_PORT if protocol == "lmtp" else 0
+        with scene.client(daemon, listener=(address, port), timeout=CLIENT_PATIENCE) as client:
+            client.cmd(f"{'LHLO' if protocol == 'lmtp' else 'EHLO'} client.lab.example")
             for wanted in request.get("transactions", [{}]):
-                transactions.append(self._transaction(client, domain, wanted))
+                transactions.append(self._transaction(client, domain, wanted, protocol))
                 client.cmd("RSET")
             alive = client.cmd("NOOP").code == 250
             client.cmd("QUIT")
         return transactions, alive
 
-    def _transaction(self, client, domain, wanted):
-        said = {"mail": None, "rcpt": [], "data": None, "final": None}
+    def _transaction(self, client, domain, wanted, protocol):
+        said = {"mail": None, "rcpt": [], "data": None, "each": [], "final": None}
         message = self._message(wanted)
-        params = wanted.get("mail_params", "")
+        params = wanted.get("mail_params", "") + (" PRDR" if protocol == "prdr" else "")
         if wanted.get("declare_size"):
             params += f" SIZE={len(message)}"
         reply = client.cmd(f"MAIL FROM:<{SENDER}>{params}")
@@ -215,8 +220,19 @@ class Player:
                 said["data"] = str(reply)
                 if reply.code == 354:
                     client.send(smtpc.stuff(message) + b".\r\n")
-                    said["final"] = str(client.reply())
+                    self._final(client, said, protocol)
         return said
+
+    @staticmethod
+    def _final(client, said, protocol):
+        """LMTP: a reply for each accepted recipient; PRDR: 353, the same, and one for the whole message."""
+        first = str(client.reply())
+        split = first.startswith("353")
+        if protocol == "lmtp" or split:
+            accepted = sum(r.startswith("250") for r in said["rcpt"])
+            said["each"] = [*([] if split else [first]),
+                            *(str(client.reply()) for _ in range(accepted - (not split)))]
+        said["final"] = str(client.reply()) if split else first
 
     @staticmethod
     def _message(wanted):

@@ -8,6 +8,7 @@ from . import words
 PHASES = {"CONNECT": "greeting", "GREETING": "greeting", "BANNER": "greeting", "EHLO": "ehlo",
           "HELO": "helo", "STARTTLS": "starttls", "MAIL": "mail", "RCPT": "rcpt", "DATA": "data",
           ".": "final", "DOT": "final", "EOD": "final", "RSET": "rset", "NOOP": "noop", "QUIT": "quit"}
+CLIENTS = ("smtp", "lmtp", "prdr")
 KEYWORDS = {"PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SIZE", "SMTPUTF8", "STARTTLS", "DSN",
             "CHUNKING", "AUTH", "REQUIRETLS", "LIMITS", "VRFY", "ETRN", "HELP", "XFORWARD"}
 
@@ -127,5 +128,11 @@ def seconds(case):
 
 
 def check(case, player):
-    seen = words.Seen(player.play(request_of(case)))
-    return words.judge(seen, case["expect_upstream"])
+    """Whatever the client speaks towards us, it is owed the same."""
+    request = request_of(case)
+    for client in CLIENTS:
+        seen = words.Seen(player.play({**request, "client": client}))
+        complaint = words.judge(seen, case["expect_upstream"])
+        if complaint:
+            return f"{client}: {complaint}"
+    return None

@@ -86,6 +86,8 @@ class Seen:
             for reply in transaction.replies:
                 if reply.startswith("421"):
                     return f"the client heard {reply!r}: it takes that for the relayhost's death"
+            if {r[:3] for r in transaction.each} - {transaction.replies[-1][:3]}:
+                return f"one MX, and recipients heard {transaction.each}, the message {transaction.replies[-1]!r}"
         return None
 
 
@@ -93,9 +95,9 @@ class Heard:
     """What the client heard in one transaction."""
 
     def __init__(self, transaction):
-        self.rcpt = transaction["rcpt"]
+        self.rcpt, self.each = transaction["rcpt"], transaction["each"]
         self.replies = [r for r in (transaction["mail"], *self.rcpt, transaction["data"],
-                                    transaction["final"]) if r]
+                                    *self.each, transaction["final"]) if r]
         self.final_code = int(transaction["final"][:3]) if transaction["final"] else 0
 
     @property
