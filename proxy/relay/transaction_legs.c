@@ -280,13 +280,14 @@ static enum reason why_not(const struct transaction *t, size_t leg)
     return REASON_OK;
 }
 
-/* limits.legs is one of connections too: those that nobody needs go before there are more. */
-static void rest_idle_legs(struct transaction *t)
+/* limits.legs is one of connections too: those that nobody needs go before there are more.  `but`: the
+ * one that will be needed now. */
+static void rest_idle_legs(struct transaction *t, size_t but)
 {
     if (t->leg_count < (size_t)t->settings->limits.legs)
         return;
     for (size_t i = 0; i < t->leg_count; i++)
-        if (!in_use(t->legs[i]))
+        if (i != but && !in_use(t->legs[i]))
             leg_rest(t->legs[i]->leg);
 }
 
@@ -294,7 +295,6 @@ static size_t add_leg(struct transaction *t, const struct mailbox *m, bool held,
 {
     struct transaction_leg *tl = mem_zalloc(sizeof(*tl));
 
-    rest_idle_legs(t);
     tl->t = t;
     tl->held = held;
     tl->held_for = key;
@@ -321,6 +321,7 @@ void transaction_assign(struct transaction *t, size_t index, bool held)
         transaction_refuse(t, index, why);
         return;
     }
+    rest_idle_legs(t, leg);
     r->leg = leg != NO_LEG ? leg : add_leg(t, &m, held, key);
     if (t->legs[r->leg]->waiting++ == 0)
         t->legs[r->leg]->asked = r->asked;
@@ -332,7 +333,10 @@ void transaction_assign_alone(struct transaction *t, size_t index)
 {
     struct recipient *r = &t->recipients[index];
 
-    if (t->taken > 0 || t->alone != NO_LEG) {
+    if (transaction_gives_turn(t, index, TURN_OTHERS)) {
+        transaction_refuse(t, index, REASON_ASKED_ALONE);
+    } else if (t->taken > 0 || t->alone != NO_LEG) {
+        transaction_stood_back_for_others(t);
         transaction_refuse(t, index, REASON_ASKED_ALONE);
     } else if (t->waiting > t->waiting_alone + 1) {
         r->waits_alone = true; /* those before it may all be refused */
