@@ -31,7 +31,8 @@ def filled(scene, factory, **options):
 
 
 def started(scene, **settings):
-    return scene.tlsmend(timeouts={"connect": f"{500 * SLOW}ms"}, helo_name="tlsmend.lab.example", **settings)
+    settings.setdefault("timeouts", {"connect": "500ms" if SLOW == 1 else "1s"})
+    return scene.tlsmend(helo_name="tlsmend.lab.example", **settings)
 
 
 def run(number, field, client):
@@ -70,6 +71,17 @@ def test_c_leg_01_a_final_reply_for_each_recipient(scene, factory):
         assert tlsmend.records("ledger") == []
     every_refusal_was_told(field)
     client_ended_every_session(tlsmend)
+
+
+def test_c_leg_01_healthy_mail_is_not_held_up(scene):
+    """A client that sends at once what it has: all other mail is through before a dead domain has its answer."""
+    field, client = filled(scene, CLIENTS["postfix"], mixed=False)
+    patience = 8 * SLOW
+    started(scene, timeouts={"connect": f"{patience}s"})
+    begin = time.time()
+    client.run_queue()
+    assert field.last("healthy", "slow", "half") - begin < patience <= time.time() - begin
+    assert field.lost_and_doubled(1) == ([], []) and client.grudges() == []
 
 
 @pytest.mark.parametrize("name", sorted(ONESHOT))
