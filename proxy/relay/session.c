@@ -119,7 +119,9 @@ static void on_answer(void *owner, unsigned slot, const struct reply *reply)
 
     inbound_answer(s->in, slot, reply);
     flush(s);
-    if (s->ended && s->stream != NULL && s->transaction != NULL && !stream_is_heard(s->stream))
+    /* The final answer: its end of the connection may be closed, and we have not read so far. */
+    if (s->stream != NULL && s->transaction != NULL && !inbound_in_transaction(s->in) &&
+        !stream_is_heard(s->stream))
         transaction_client_gone(s->transaction);
     session_pump(s);
 }

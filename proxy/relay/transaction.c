@@ -156,6 +156,7 @@ void transaction_recipient(struct transaction *t, unsigned slot, const struct ma
 {
     size_t index = add_recipient(t, slot, recipient);
     char normal[DOMAIN_MAX + 1];
+    enum retry_step step;
 
     if (recipient->domain.n == 0 ||
         (!recipient->is_literal && !domain_normalise(recipient->domain, normal))) {
@@ -163,15 +164,18 @@ void transaction_recipient(struct transaction *t, unsigned slot, const struct ma
         return;
     }
     if (t->alone != NO_LEG) {
+        transaction_stood_back_for_one(t);
         transaction_refuse(t, index, REASON_ASKED_ALONE);
         return;
     }
-    switch (transaction_recall(t, index)) {
+    step = transaction_recall(t, index);
+    switch (step) {
     case RETRY_SEND:
-        transaction_assign(t, index, false);
-        break;
     case RETRY_HOLD:
-        transaction_assign(t, index, true);
+        if (transaction_gives_turn(t, index, TURN_ALONE))
+            transaction_refuse(t, index, REASON_ASKED_ALONE);
+        else
+            transaction_assign(t, index, step == RETRY_HOLD);
         break;
     case RETRY_TELL:
         transaction_answer_here(t, index);

@@ -10,6 +10,8 @@
 
 /* The store gives up on a disk long before; this is for one that hangs. */
 #define DISK_PATIENCE_MS 10000
+/* Messages without Received, Date and Message-ID are no MTA's: the same bytes may be another one. */
+#define PLAIN_RETRY_MS (15 * 60 * 1000LL)
 
 /* ---- when a recipient is named ---- */
 
@@ -62,13 +64,51 @@ enum retry_step transaction_recall(struct transaction *t, size_t index)
         const struct ledger_entry *e = &r->known->entries[i];
 
         candidates[i].outcome = e->outcome;
-        candidates[i].likeness = retry_compare(&e->signs, &t->signs, group_named(t, index, e));
+        candidates[i].likeness = retry_compare(&e->signs, &t->signs, false);
+        /* A look at all recipients before it: only where it may tell something. */
+        if (candidates[i].likeness == RETRY_UNKNOWN && group_named(t, index, e))
+            candidates[i].likeness = retry_compare(&e->signs, &t->signs, true);
     }
     step = retry_decide(candidates, r->known->count, t->settings->ledger.refusals, each, &which);
     free(candidates);
     if (step == RETRY_TELL)
         tell_before(t, r, &r->known->entries[which]);
     return step;
+}
+
+/* ---- turns ---- */
+
+/* Whoever stood back tells the group of the one that went, and that of this transaction. */
+static void owe_turn(struct transaction *t, const struct recipient *to, enum ledger_turn turn)
+{
+    for (size_t k = 0; to->known != NULL && k < to->known->count; k++)
+        ledger_owe_turn(t->services->ledger, to->known->entries[k].transaction, turn);
+}
+
+void transaction_stood_back_for_others(struct transaction *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (t->recipients[i].accepted)
+            owe_turn(t, &t->recipients[i], TURN_ALONE);
+    ledger_owe_turn(t->services->ledger, t->envelope.transaction_id, TURN_ALONE);
+    t->owes_turn = true;
+}
+
+void transaction_stood_back_for_one(struct transaction *t)
+{
+    owe_turn(t, &t->recipients[t->alone], TURN_OTHERS);
+}
+
+bool transaction_gives_turn(struct transaction *t, size_t index, enum ledger_turn to)
+{
+    const struct recipient *r = &t->recipients[index];
+
+    /* Only who would be the first in: behind others the turn is theirs already. */
+    for (size_t k = 0; r->known != NULL && k < r->known->count && t->turn == TURN_NOBODY &&
+                       t->taken == 0 && t->waiting == 1;
+         k++)
+        t->turn = ledger_owed_turn(t->services->ledger, r->known->entries[k].transaction);
+    return t->turn == to;
 }
 
 bool transaction_was_delivered(const struct recipient *r)
@@ -144,8 +184,9 @@ static const struct ledger_entry *delivered_before(const struct transaction *t,
 
         if (e->outcome != LEDGER_DELIVERED || memcmp(e->digest, t->hash, sizeof(t->hash)) != 0)
             continue;
-        /* A script that never reads its answers sends the same alarm each night, and no retry. */
-        if (!e->untold || t->header.unique)
+        /* A script that never reads its answers sends the same alarm each night, and no retry; one
+         * that does retry comes back soon. */
+        if (!e->untold || t->header.unique || loop_wall() - e->at < PLAIN_RETRY_MS)
             return e;
     }
     return NULL;
@@ -283,7 +324,7 @@ bool transaction_record(struct transaction *t, bool all, bool untold)
         log_full(t, n);
     free(entries);
     if (all)
-        t->ticket = ticket;
+        t->written = ticket;
     return ticket != 0;
 }
 
@@ -340,6 +381,7 @@ static void settle_soon(void *owner)
 
 void transaction_wait_for_disk(struct transaction *t)
 {
+    t->ticket = t->written;
     t->put_at = loop_now(t->services->loop);
     LIST_INSERT_HEAD(&t->services->ledger_waits, t, waits);
     timer_arm(t->patience, DISK_PATIENCE_MS);
@@ -366,6 +408,8 @@ void transaction_forget(struct transaction *t)
 
         if (!r->accepted || (!r->kept && r->known == NULL))
             continue;
+        if (outcome_of(r) == LEDGER_DEFERRED)
+            continue; /* it comes again: its group is a sign, and may have a turn to give */
         fill_key(t, r, &key);
         ledger_remove(t->services->ledger, &key);
         r->kept = false;
