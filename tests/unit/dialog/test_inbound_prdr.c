@@ -17,16 +17,16 @@
 static void test_replies(void **state)
 {
     static const struct script scripts[] = {
-        {.name = "C-RCPT-03: 353, one reply for each accepted recipient in order, one for all",
+        {.name = "C-RCPT-02: 353, one reply for each accepted recipient in order, one for all",
          .text = EHLO PRDR RCPT_OK("ok1") NOBODY RCPT_OK("eachno") RCPT_OK("eachlater")
              NOBODY RCPT_OK("ok4") DATA BODY FOLLOWS EACH_OK("ok1") NOT_HERE NOT_NOW EACH_OK("ok4")
                  ALL QUIT},
-        {.name = "C-RCPT-03: with one accepted recipient there is one reply",
+        {.name = "C-RCPT-02: with one accepted recipient there is one reply",
          .text = EHLO PRDR NOBODY RCPT_OK("ok1") NOBODY DATA BODY ALL FROM NOBODY QUIT_IN_MAIL},
-        {.name = "C-RCPT-03: and without PRDR, also behind a mail with it",
+        {.name = "C-RCPT-02: and without PRDR, also behind a mail with it",
          .text = EHLO PRDR RCPT_OK("ok1") RCPT_OK("ok2") DATA BODY FOLLOWS EACH_OK("ok1")
              EACH_OK("ok2") ALL FROM RCPT_OK("ok1") RCPT_OK("ok2") DATA BODY ALL QUIT},
-        {.name = "C-RCPT-03: RSET takes PRDR away",
+        {.name = "C-RCPT-02: RSET takes PRDR away",
          .text = EHLO PRDR RCPT_OK("ok1")
              RCPT_OK("ok2") "C: RSET\nO: RESET\nS: 250 2.0.0 Ok\n" FROM RCPT_OK("ok1")
                  RCPT_OK("ok2") DATA BODY ALL PRDR RCPT_OK("ok1") RCPT_OK("eachno")
@@ -36,12 +36,12 @@ static void test_replies(void **state)
              DATA BODY FOLLOWS "S: 451 4.3.2 going down\n"
                                "S: 451 4.5.0 tlsmend: the MX gave an answer that fits nothing\n"
                                "S: 250-2.6.0 one\nS: 250 2.6.0 two\n" ALL QUIT},
-        {.name = "C-RCPT-03: 4yz for all where none heard 2yz, 5yz where all heard 5yz",
+        {.name = "C-RCPT-02: 4yz for all where none heard 2yz, 5yz where all heard 5yz",
          .text = EHLO PRDR_OF("enddead") RCPT_OK("eachno") RCPT_OK("eachlater")
              DATA BODY FOLLOWS NOT_HERE NOT_NOW "S: 451 4.3.0 closing\n" PRDR_OF("endno")
                  RCPT_OK("eachno1") RCPT_OK("eachno2") DATA BODY FOLLOWS NOT_HERE NOT_HERE
          "S: 554 5.7.1 spam\n" QUIT},
-        {.name = "C-RCPT-03: never a reply for all that undoes one for a recipient",
+        {.name = "C-RCPT-02: never a reply for all that undoes one for a recipient",
          .text = EHLO PRDR_OF("enddead") RCPT_OK("eachno") RCPT_OK("ok2")
              DATA BODY FOLLOWS NOT_HERE EACH_OK("ok2") ALL_BUT PRDR_OF("endno") RCPT_OK("eachno1")
                  RCPT_OK("eachlater") DATA BODY FOLLOWS NOT_HERE NOT_NOW ALL_BUT PRDR_OF("endno")
@@ -73,7 +73,7 @@ static void test_replies(void **state)
 static void test_one_for_all(void **state)
 {
     static const struct script scripts[] = {
-        {.name = "C-RCPT-01: PRDR, two of three accepted",
+        {.name = "C-RCPT-02: PRDR, two of three accepted",
          .text = EHLO PRDR TO NOBODY TO DATA "C: .\nO: END\n" FOLLOWS ALL ALL ALL FROM TO TO DATA
                                              "C: .\n" TAKEN PRDR_OF("enddead") TO TO DATA
          "C: .\nO: END\n" FOLLOWS
