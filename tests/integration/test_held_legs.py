@@ -7,6 +7,8 @@ import itertools
 import pytest
 
 from lab import faults, smtpc
+from lab.helpers import SENDER, SLOW
+from lab.hostile import Each
 from lab.legacy import Legacy
 from lab.mixed import SPAM, a
 from lab.process import wait_for
@@ -28,7 +30,8 @@ class One:
     def send(self, message, *users, mixed=False):
         """One turn of a client; mixed: what its users have is in the ledger then."""
         recipients = [a(self.good, u) for u in users] + ([a(self.bad, f"n{next(self.numbers)}")] if mixed else [])
-        client = Legacy(self.tlsmend, self.scene.net.client, recipients, message)
+        client = Legacy(self.tlsmend, self.scene.net.client, recipients, message,
+                        after_dot=lambda c, _: c.sock.settimeout(20 * SLOW))   # who is forgotten waits for ever
         turn = client.turn()
         codes = {r.code for r in turn.final.values()}
         assert codes == ({451} if mixed else {250}) and len(turn.final) == len(recipients), str(turn)
@@ -75,3 +78,16 @@ def test_c_rcpt_06_both_know_two_messages_in_another_order(scene, first):
     third = one.message()
     one.send(third, "u1", "u2")
     assert one.got("u1")[2:] == one.got("u2")[2:] == [third]
+
+
+def test_c_rcpt_01_a_leg_that_is_used_again_counts_again(scene):
+    """Its domain had refused everybody, and limits.legs are in use meanwhile."""
+    farm, tlsmend = faults.prepared(scene, limits={"legs": 2})
+    first, second, third = farm.sinks(3)
+    first.fault({"rcpt": Each("550 5.1.1 no", "250 2.1.5 ok")})
+    c = scene.client(tlsmend)
+    c.ehlo()
+    assert c.cmd(f"MAIL FROM:<{SENDER}>").code == 250
+    assert [c.cmd(f"RCPT TO:<{a(s)}>").code for s in (first, second, third, first)] == [550, 250, 250, 452]
+    assert c.data(smtpc.message()).code == 250
+    assert not first.taken and len(second.taken) == len(third.taken) == 1
