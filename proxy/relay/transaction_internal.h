@@ -36,8 +36,9 @@ struct recipient {
 
     struct ledger_view *known; /* what the ledger had when it was named; NULL: nothing */
     const struct ledger_entry
-        *before; /* of `known`: told as refused, or delivered by this digest */
-    bool kept;   /* the ledger has an entry of this transaction for it */
+        *before;       /* of `known`: told as refused, or delivered by this digest */
+    wall_ms delivered; /* then it was, in an earlier transaction; 0: it was not */
+    bool kept;         /* the ledger has an entry of this transaction for it */
 };
 
 #define NO_LEG SIZE_MAX

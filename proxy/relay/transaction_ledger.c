@@ -206,6 +206,7 @@ static void settle_as_delivered(struct transaction *t, struct recipient *r,
     transaction_keep_answer(t, r, &a);
     reply_clear(&reply);
     r->before = e;
+    r->delivered = e->at;
     r->refused_by_leg = false;
     r->done = true;
 }
@@ -287,7 +288,8 @@ static void fill_entry(const struct transaction *t, struct recipient *r, bool un
     (void)snprintf(e->queue_id, sizeof(e->queue_id), "%s", t->envelope.queue_id);
     e->signs = t->signs;
     e->untold = untold;
-    e->at = loop_wall();
+    e->at =
+        r->delivered != 0 ? r->delivered : loop_wall(); /* what repeats does not live for ever */
 }
 
 static void log_full(const struct transaction *t, size_t wanted)

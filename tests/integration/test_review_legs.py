@@ -89,3 +89,17 @@ def test_c_rcpt_05_a_script_that_never_reads_sends_the_same_alarm_again(scene, h
         sink.wait_taken(count)
         assert len(sink.taken) == count
         tlsmend.clock.turn(f"{16 * count}m")
+
+
+def test_c_rcpt_05_an_alarm_that_comes_often_is_not_held_back_for_ever(scene):
+    """Each that is held back is no reason to hold back the next."""
+    farm, tlsmend = faults.prepared(scene, clock="wall")
+    (sink,) = farm.sinks(1)
+    alarm = (f"EHLO x\r\nMAIL FROM:<{SENDER}>\r\nRCPT TO:<{sink.domain.address()}>\r\nDATA\r\n"
+             "Subject: the disk is full\r\n\r\nyes\r\n.\r\nQUIT\r\n").encode()
+    for count in range(1, 6):
+        with scene.client(tlsmend) as c:
+            c.send(alarm)
+        tlsmend.results(count)
+        tlsmend.clock.turn(f"{10 * count}m")
+    wait_for("a second one", lambda: len(sink.taken) >= 2)
