@@ -2,8 +2,8 @@
 """All real servers by name, for tests that go through them."""
 
 from .exim import EximClient, EximMx
-from .opensmtpd import OpenSmtpdClient, OpenSmtpdMx
 from .oneshot import Dma, Msmtp, Nullmailer
+from .opensmtpd import OpenSmtpdClient, OpenSmtpdMx
 from .postfix import PostfixClient, PostfixMx
 from .sendmail import SendmailClient
 
