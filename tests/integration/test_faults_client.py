@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from lab import faults, smtpc
-from lab.helpers import listener
+from lab.helpers import SLOW, listener
 from lab.hostile import Each
 from lab.legacy import GoneOnPurpose, Legacy
 from lab.process import wait_for
@@ -148,7 +148,8 @@ def test_c_rcpt_05_gone_after_the_dot_and_an_mx_that_is_gone_too(scene):
                                   doubtful.replies_honestly)})
     client.turn()
     entries(tlsmend, 1)
-    assert tlsmend.results(status="maybe-delivered")[0]["recipient"] == doubtful.domain.address()
+    (doubt,) = tlsmend.wait_records("result", status="maybe-delivered", timeout=10 * SLOW)
+    assert doubt["recipient"] == doubtful.domain.address()
     client.run()
     assert len(good.taken) == 1 and [t.how for t in doubtful.taken] == ["cut", "told"]
     assert len(client.delivered) == 2

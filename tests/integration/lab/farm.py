@@ -39,7 +39,8 @@ class Sink(HostileMx):
         self.taken, self.fired, self.said = [], 0, []
         self._honest = {"final": self.replies_honestly}
         super().__init__(farm.scene.net, addresses=farm.scene.net.new_host()[1:], name=host, chain=farm.chain,
-                         replies=self._honest, acceptor=farm.acceptor, **options)
+                         acceptor=farm.acceptor, **options)
+        self.heal()
 
     def context(self, **options):
         return HostileMx.context(self, **options) if options else self.farm.tls_context
@@ -69,6 +70,10 @@ class Sink(HostileMx):
 
     def heal(self):
         self.replies = self._honest
+
+    @property
+    def healthy(self):
+        return self.replies is self._honest
 
     # -- what happened ------------------------------------------------------------------------
 

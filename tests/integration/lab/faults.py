@@ -148,11 +148,14 @@ class Case:
             sink.listen()
 
     def _in_body(self, _):
-        """The second half is sent when the faults of the body have happened."""
+        """The second half is sent when the faults of the body have happened, and tlsmend has seen them: words
+        that come when the dot is on its way are the reply to it."""
         for leg, fault in self.positions.items():
-            if fault.phase == "body":
+            if fault.phase == "body" and not self.sinks[leg].healthy:
                 with contextlib.suppress(AssertionError):   # judged later
                     wait_for("the fault in the body", lambda s=self.sinks[leg]: s.fired, 5)
+                    if fault.kind != "stall":
+                        self.sinks[leg].wait_closed(5)
 
     # -- the judgement ------------------------------------------------------------------------
 
@@ -245,11 +248,16 @@ def settled_records(tlsmend, cases):
     return by_domain(tlsmend.records())
 
 
-def run(tlsmend, ns, cases, *, width=24, limit=8, listener=None):
-    """All cases, so many at a time; the failed ones in words."""
+def at_once(things, act, width=24):
+    """act(thing) for all of them, so many at a time."""
     with concurrent.futures.ThreadPoolExecutor(width) as pool:
-        for future in [pool.submit(case.run, tlsmend, ns, limit, listener) for case in cases]:
+        for future in [pool.submit(act, thing) for thing in things]:
             future.result()
+
+
+def run(tlsmend, ns, cases, *, limit=8, listener=None):
+    """All cases; the failed ones in words."""
+    at_once(cases, lambda case: case.run(tlsmend, ns, limit, listener))
     records = settled_records(tlsmend, cases)
     failed = []
     for case in cases:
