@@ -29,6 +29,8 @@ struct session {
     struct stream *stream; /* NULL: the client is gone */
     struct inbound *in;
     struct transaction *transaction;
+    struct transaction
+        *told; /* the one before: answered, and nothing was heard from the client since */
     char id[SESSION_ID_MAX], client[ADDR_TEXT_MAX];
     struct addr peer, original;
     unsigned transactions;
@@ -77,6 +79,7 @@ static void session_close(struct session *s, const char *end, enum reason why)
     s->dying = true;
     s->end = end;
     transaction_free(&s->transaction, why);
+    transaction_drop(&s->told, true);
     if (s->closing && s->stream != NULL)
         stream_finish(&s->stream, FAREWELL_MS);
     else
@@ -200,8 +203,12 @@ static void begin_transaction(struct session *s, const struct inbound_what *what
 /* The machine says that no transaction is open any more, but ours is: the end was answered. */
 static void settle_transaction(struct session *s)
 {
-    if (s->transaction != NULL && !inbound_in_transaction(s->in))
-        transaction_free(&s->transaction, REASON_CLIENT_RESET);
+    if (s->transaction == NULL || inbound_in_transaction(s->in))
+        return;
+    transaction_finish(s->transaction, REASON_CLIENT_RESET);
+    transaction_drop(&s->told, true);
+    s->told = s->transaction;
+    s->transaction = NULL;
 }
 
 /* False: the session is over. */
@@ -273,10 +280,13 @@ static enum inbound_event feed(struct session *s)
         struct inbound_what what = {0};
         size_t used = 0;
 
+        settle_transaction(s); /* the next one may be here already */
         ev = inbound_feed(s->in, in.p, in.n, &used, &what);
         if (!take_event(s, ev, &what)) /* what.content points into the stream's bytes */
             return INBOUND_CLOSE;
         stream_consume(s->stream, used);
+        if (used > 0)
+            transaction_drop(&s->told, true); /* it goes on, so it has heard */
         flush(s);
         settle_transaction(s);
         /* A full output is no reason to wait: flush() has just emptied it. */
@@ -347,6 +357,8 @@ static void on_ended(void *owner, enum stream_end how, const char *detail)
 
     (void)detail;
     s->ended = true;
+    if (how != STREAM_CLOSED)
+        transaction_drop(&s->told, false); /* its socket was closed with our answer unread */
     if (s->transaction != NULL && (how != STREAM_CLOSED || !has_said_all(s)))
         transaction_client_gone(s->transaction);
     session_pump(s);

@@ -371,13 +371,8 @@ static bool client_is_there(enum reason why)
     return why == REASON_CLIENT_RESET;
 }
 
-void transaction_free(struct transaction **held, enum reason why)
+void transaction_finish(struct transaction *t, enum reason why)
 {
-    struct transaction *t = *held;
-
-    *held = NULL;
-    if (t == NULL)
-        return;
     t->freed = true;
     timer_disarm(t->wait);
     timer_disarm(t->stall);
@@ -400,5 +395,23 @@ void transaction_free(struct transaction **held, enum reason why)
         log_result(t, &t->recipients[i], why);
     for (size_t i = 0; i < t->leg_count; i++)
         leg_free(&t->legs[i]->leg);
+}
+
+void transaction_drop(struct transaction **held, bool heard)
+{
+    struct transaction *t = *held;
+
+    *held = NULL;
+    if (t == NULL)
+        return;
+    if (!heard)
+        transaction_client_gone(t);
     loop_defer(t->services->loop, transaction_destroy, t);
+}
+
+void transaction_free(struct transaction **held, enum reason why)
+{
+    if (*held != NULL)
+        transaction_finish(*held, why);
+    transaction_drop(held, true);
 }

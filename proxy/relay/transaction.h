@@ -68,8 +68,12 @@ bool transaction_awaits_final(const struct transaction *t);
 /* Nobody hears the final answer, or has heard the one just given: what was delivered is for the
  * ledger. */
 void transaction_client_gone(struct transaction *t);
-/* Logs the results; `why` is that of recipients accepted but not decided. NULL is fine. */
-void transaction_free(struct transaction **t, enum reason why);
+/* Logs the results; `why` is that of recipients accepted but not decided.  Nothing but
+ * transaction_drop() may follow. */
+void transaction_finish(struct transaction *t, enum reason why);
+/* `heard`: nothing says that the client did not hear the final answer.  NULL is fine. */
+void transaction_drop(struct transaction **t, bool heard);
+void transaction_free(struct transaction **t, enum reason why); /* both; NULL is fine */
 
 /* The disk answered: the transactions of this worker that wait for it look again. */
 void transactions_settle(struct services *sv);
