@@ -106,3 +106,26 @@ def test_c_rcpt_04_digest_single(scene, size, limit, twice):
     tlsmend.results(recipient=a(sink))
     client.run()
     assert not client.left and len(sink.taken) == 1 + twice
+
+
+@pytest.mark.parametrize("protocol, last", [("smtp", 1), ("lmtp", 2), ("prdr", 4)])
+@pytest.mark.parametrize("reads", [True, False], ids=["reads", "does-not-read"])
+def test_c_rcpt_04_closed_without_quit_behind_the_answer(scene, protocol, last, reads):
+    """The answer is there.  Closing a socket with bytes that were not read is a reset, and then it was not heard."""
+    farm, tlsmend = prepared(scene)
+    sinks = farm.sinks(2)
+    c = greeted(scene, tlsmend, protocol)
+    accepted(c, users(sinks), protocol)
+    assert c.cmd("DATA").code == 354
+    c.send(MESSAGE + b".\r\n")
+    assert c.sock.recv(1, socket.MSG_PEEK)
+    tlsmend.results(2, status="delivered")
+    if reads:
+        assert [c.reply().code for _ in range(last)][-1] == 250
+    c.close()
+    tlsmend.wait_records("session", helo="legacy.client.lab.example")
+    due = [] if reads else [(a(s), 1) for s in sinks]
+    wait_for(lambda: f"entries {due}: {tlsmend.sql('SELECT recipient, untold FROM ledger')}",
+             lambda: sorted(tlsmend.sql("SELECT recipient, untold FROM ledger")) == sorted(due))
+    Legacy(tlsmend, scene.net.client, users(sinks), MESSAGE).run(1)
+    assert [len(s.taken) for s in sinks] == [2 if reads else 1] * 2
