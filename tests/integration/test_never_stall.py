@@ -31,7 +31,7 @@ def filled(scene, factory, **options):
 
 
 def started(scene, **settings):
-    settings.setdefault("timeouts", {"connect": "500ms" if SLOW == 1 else "1s"})
+    settings.setdefault("timeouts", {"connect": "300ms" if SLOW == 1 else "1s"})
     return scene.tlsmend(helo_name="tlsmend.lab.example", **settings)
 
 
