@@ -287,8 +287,12 @@ static enum outbound_event on_garbage(struct outbound *o, struct outbound_what *
         return OUTBOUND_CLOSED;
     }
     quote_heard(o, "no SMTP reply: ");
-    return outbound_fail(o, o->unasked ? REASON_UNASKED_REPLY : REASON_PROTOCOL_ERROR, NULL,
-                         o->detail, what);
+    if (o->unasked)
+        return outbound_fail(o, REASON_UNASKED_REPLY, NULL, o->detail, what);
+    /* It read the dot, and nobody knows what it did then (RFC 1047). */
+    if (o->phase == OUTBOUND_PHASE_FINAL)
+        return outbound_fail(o, REASON_MAYBE_DELIVERED, NULL, o->detail, what);
+    return outbound_fail(o, REASON_PROTOCOL_ERROR, NULL, o->detail, what);
 }
 
 static void say_nothing(const struct outbound *o, struct outbound_what *what)

@@ -47,8 +47,8 @@
  *      what->reply is as the MX said it, but for 552 to RCPT, which is 452 here (C-OUT-04); 421
  *      is left for the inbound edge to write as 451. To MAIL, RCPT and the end of data any 2xx
  *      is a yes and 3xx is a protocol error; to DATA only 354 is a yes, 2xx and other 3xx are
- *      protocol errors. Whatever fails in FINAL may have been delivered; only an OUTBOUND_REPLY
- *      of 2xx says that it was.
+ *      protocol errors. Whatever fails in FINAL behind the dot (3xx and garbage too) is maybe-delivered; only an
+ *      OUTBOUND_REPLY of 2xx says that it was.
  *
  *      A reply counts only for a command that the MX can have read (C-OUT-09). One whose first
  *      byte is fed while none is owed, or while the command still lies in outbound_output(), is

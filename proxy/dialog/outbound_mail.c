@@ -213,8 +213,8 @@ enum outbound_event outbound_on_final(struct outbound *o, struct outbound_what *
 {
     int code = o->reply.code;
 
-    if (code / 100 == 3)
-        return outbound_fail_words(o, REASON_PROTOCOL_ERROR, what);
+    if (code / 100 == 3) /* neither yes nor no */
+        return outbound_fail_words(o, REASON_MAYBE_DELIVERED, what);
     if (!says_goodbye(o))
         outbound_enter(o, OUTBOUND_PHASE_READY);
     return answer(o, OUTBOUND_END, code / 100 == 2, what);

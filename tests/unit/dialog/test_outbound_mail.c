@@ -117,7 +117,7 @@ static const struct script refusal[] = {
     {"another 3xx to DATA", LEVEL_NONE, false,
      PLAIN TAKEN "> data\nT: DATA\nM: 334 go\n! failed data protocol-error 334"},
     {"3xx to the final dot", LEVEL_NONE, false,
-     BODY DOT "M: 354 go\n! failed final protocol-error 354"},
+     BODY DOT "M: 354 go\n! failed final maybe-delivered 354"},
 };
 
 static const struct script unasked[] = {
@@ -146,9 +146,9 @@ static const struct script unasked[] = {
     {"C-OUT-09: two final replies", LEVEL_NONE, false,
      BODY DOT "M: 250 queued\nM: 550 no\n! reply end 250\n! failed mail unasked-reply 550"},
     {"C-OUT-09: `2x0` is no code", LEVEL_NONE, false,
-     BODY DOT "m: 2x0 queued\n! failed final protocol-error 0"},
+     BODY DOT "m: 2x0 queued\n! failed final maybe-delivered 0"},
     {"C-OUT-09: two codes in one final reply", LEVEL_NONE, false,
-     BODY DOT "M: 250-queued\nm: 550 no\n! failed final protocol-error 0"},
+     BODY DOT "M: 250-queued\nm: 550 no\n! failed final maybe-delivered 0"},
     {"C-OUT-01: half a final reply is none", LEVEL_NONE, false,
      BODY DOT "M: 250-queued\n> lost\n! failed final maybe-delivered 0"},
     {"C-OUT-09: a RCPT answered before it was sent", LEVEL_NONE, false,
