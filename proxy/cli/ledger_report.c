@@ -97,6 +97,8 @@ static void add_happened(const struct ledger_report *r, struct buf *out)
         [LEDGER_DELIVERED] = "took the message",
         [LEDGER_REFUSED] = "refused the message for good",
         [LEDGER_DEFERRED] = "did not take the message, for the time being",
+        [LEDGER_DEFERRED_AGAIN] =
+            "did not take the message, for the time being, and not at the retry",
     };
     const struct ledger_entry *e = r->entry;
 
@@ -164,6 +166,12 @@ static void add_next(const struct ledger_report *r, struct buf *out)
     case LEDGER_DEFERRED:
         (void)buf_addf(out, "it goes out to this recipient as if nothing had been tried");
         break;
+    case LEDGER_DEFERRED_AGAIN:
+        (void)buf_addf(out,
+                       "the recipient is deferred once (451, others-first), so that the client "
+                       "hears what became of the others; then it goes out as if nothing had "
+                       "been tried");
+        break;
     }
 }
 
@@ -183,6 +191,7 @@ static void add_advice(const struct ledger_report *r, struct buf *out)
                                                : "mend what the MX complains of");
         break;
     case LEDGER_DEFERRED:
+    case LEDGER_DEFERRED_AGAIN:
         (void)buf_addf(out,
                        "see the result record of the log for the reason and a hint; the client "
                        "tries again by itself");

@@ -122,13 +122,13 @@ static void add_part(struct buf *text, const struct final_part *part, size_t roo
     buf_clear(&line);
 }
 
-/* The lines for all parts, behind `head` (empty: none). */
+/* The lines for all parts; the first begins with `head` (empty: none) and has what went wrong in it:
+ * Sendmail keeps no other line. */
 static void add_parts(struct buf *text, struct slice head, const struct final_part *parts,
                       size_t count)
 {
-    size_t used = head.n > 0 ? 1 : 0, places = FINAL_ANSWER_LINES - used;
-    size_t shown = count <= places ? count : places - 1, done = 0;
-    size_t lines = used + shown + (shown < count ? 1 : 0);
+    size_t shown = count <= FINAL_ANSWER_LINES ? count : FINAL_ANSWER_LINES - 1, done = 0;
+    size_t lines = shown + (shown < count ? 1 : 0);
     size_t room = ANSWER_BYTES / lines - WIRE_EXTRA;
 
     if (room > LINE_MAX_BYTES)
@@ -139,9 +139,9 @@ static void add_parts(struct buf *text, struct slice head, const struct final_pa
         for (size_t i = 0; i < count && done < shown; i++) {
             if (result_of(parts[i].reply) != of)
                 continue;
-            if (text->n > 0)
+            if (done > 0)
                 (void)buf_addc(text, '\n');
-            add_part(text, &parts[i], room);
+            add_part(text, &parts[i], done > 0 ? room : room - head.n);
             done++;
         }
     if (shown < count)
@@ -168,8 +168,7 @@ bool final_answer_make(const struct final_part *parts, size_t count, struct repl
     if (same)
         code = common_head(parts, count, result_of(parts[0].reply), enh);
     else
-        head =
-            SLICE("The destinations gave different answers; the next attempt gives each its own");
+        head = SLICE("The destinations gave different answers: ");
     add_parts(&text, head, parts, count);
     reply_set(out, code, enh, buf_slice(&text));
     buf_clear(&text);

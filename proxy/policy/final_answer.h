@@ -9,7 +9,7 @@
  *      verbatim.  All of one class (2yz, 4yz or 5yz): one reply of that class, with a line for each
  *      part that names its domain and says its reply; the code and the enhanced code are those of
  *      the parts where they are the same, else 250 2.0.0, 451 4.0.0, 554 5.0.0.  They differ: 451
- *      4.3.0, a first line that says so, and the lines.  Many parts: at most FINAL_ANSWER_LINES
+ *      4.3.0, the first line says so, and the lines.  Many parts: at most FINAL_ANSWER_LINES
  *      lines, the last says how many more there are; what went wrong comes before what went well.
  *      421 counts and is written as 451.  Pure.
  */

@@ -10,6 +10,7 @@ static const char *const outcome_names[] = {
     [LEDGER_DELIVERED] = "delivered",
     [LEDGER_REFUSED] = "refused",
     [LEDGER_DEFERRED] = "deferred",
+    [LEDGER_DEFERRED_AGAIN] = "deferred-again",
 };
 
 #define OUTCOMES (sizeof(outcome_names) / sizeof(outcome_names[0]))
@@ -105,6 +106,14 @@ static enum retry_likeness most_alike(const struct retry_candidate *candidates, 
     return best;
 }
 
+static bool any_deferred_again(const struct retry_candidate *candidates, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (candidates[i].outcome == LEDGER_DEFERRED_AGAIN && candidates[i].likeness > RETRY_NOT)
+            return true;
+    return false;
+}
+
 static bool any_delivered(const struct retry_candidate *candidates, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -134,6 +143,10 @@ enum retry_step retry_decide(const struct retry_candidate *candidates, size_t co
         *which = at;
         return RETRY_TELL;
     }
+    /* An MX that defers the message each time would make each answer a mixed one, and those who
+     * have the message would never hear it. */
+    if (any_deferred_again(candidates, count) && !each)
+        return RETRY_STAND_BACK;
     /* With a reply for each recipient nobody has to be asked alone. */
     if (refused > RETRY_NOT && !each)
         return RETRY_ALONE;

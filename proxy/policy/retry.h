@@ -12,6 +12,9 @@
  *
  *      - Delivered then: the recipient is accepted, and its leg is HELD: fed, but not given the
  *        final dot before the digests were compared.  That is exact, so no sign is needed.
+ *      - Deferred, and on the retry deferred again beside others that are decided: it stands back once
+ *        (451), so that those can be told.  Otherwise an MX that defers the message each time would make
+ *        each answer a mixed one.
  *      - Refused for good then: nobody can take a 5xx back, so the recorded reply is told only
  *        where the signs say that it is the same message (RETRY_SURE, or RETRY_LIKELY with
  *        PROOF_ENVELOPE); where they are silent the recipient is asked ALONE, in a transaction
@@ -31,10 +34,12 @@
 
 enum ledger_outcome {
     LEDGER_DELIVERED,
-    LEDGER_REFUSED,  /* 5yz, final */
-    LEDGER_DEFERRED, /* only a member of its group: it goes out again as if never sent */
+    LEDGER_REFUSED,        /* 5yz, final */
+    LEDGER_DEFERRED,       /* only a member of its group: it goes out again as if never sent */
+    LEDGER_DEFERRED_AGAIN, /* once more, beside others that were decided: it stands back once */
 };
-const char *ledger_outcome_name(enum ledger_outcome o); /* "delivered", "refused", "deferred" */
+const char *
+ledger_outcome_name(enum ledger_outcome o); /* "delivered", "refused", "deferred", ... */
 bool ledger_outcome_parse(struct slice name, enum ledger_outcome *out);
 
 /* What is known of a transaction before its message. */
@@ -69,6 +74,7 @@ enum retry_step {
     RETRY_SEND, /* nothing is known: as always */
     RETRY_HOLD, /* accept it; the leg is held */
     RETRY_TELL, /* answer with the recorded reply of candidates[*which] */
+    RETRY_STAND_BACK, /* not in this transaction, once: those of its message that are decided come first */
     RETRY_ALONE, /* asked in a transaction of its own; held there if there is a delivered candidate */
 };
 

@@ -164,7 +164,7 @@ void transaction_recipient(struct transaction *t, unsigned slot, const struct ma
         return;
     }
     if (t->alone != NO_LEG) {
-        transaction_stood_back_for_one(t);
+        t->others_waited = true;
         transaction_refuse(t, index, REASON_ASKED_ALONE);
         return;
     }
@@ -172,10 +172,10 @@ void transaction_recipient(struct transaction *t, unsigned slot, const struct ma
     switch (step) {
     case RETRY_SEND:
     case RETRY_HOLD:
-        if (transaction_gives_turn(t, index, TURN_ALONE))
-            transaction_refuse(t, index, REASON_ASKED_ALONE);
-        else
-            transaction_assign(t, index, step == RETRY_HOLD);
+        transaction_assign(t, index, step == RETRY_HOLD);
+        break;
+    case RETRY_STAND_BACK:
+        transaction_refuse(t, index, REASON_OTHERS_FIRST);
         break;
     case RETRY_TELL:
         transaction_answer_here(t, index);

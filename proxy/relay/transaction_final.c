@@ -117,8 +117,8 @@ static void tell_truth(struct transaction *t)
 {
     if (t->gone)
         (void)transaction_record(t, false, true);
-    else if (t->owes_turn && t->verdict.code / 100 == 4)
-        (void)transaction_record(t, true, false); /* so that they can be told to stand back */
+    else if (t->others_waited && t->verdict.code / 100 == 4)
+        (void)transaction_record(t, true, false); /* the next time it is the turn of the others */
     else
         transaction_forget(t);
     transaction_answer_final(t, &t->verdict);

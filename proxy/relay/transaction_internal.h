@@ -80,9 +80,8 @@ struct transaction {
     size_t waiting, taken; /* recipients without an answer; accepted towards the client */
     size_t ours_from;      /* recipients from here on may have an answer of ours to tell */
     bool telling;
-    enum ledger_turn turn; /* given in this transaction */
-    bool owes_turn;        /* a recipient stood back for the others */
-    size_t alone;          /* this recipient only; NO_LEG: nobody */
+    bool others_waited; /* for those that are in: they must stand back the next time */
+    size_t alone;       /* this recipient only; NO_LEG: nobody */
     size_t waiting_alone;
 
     unsigned data_slot, end_slot, data_waiting;
@@ -133,11 +132,6 @@ void transaction_early(void *owner);
 
 /* transaction_ledger.c */
 enum retry_step transaction_recall(struct transaction *t, size_t index);
-/* Turns (store/ledger.h): a recipient stood back since others were in, or since one went alone; and whether
- * the recipient must stand back now, since it is the turn of `to`. */
-void transaction_stood_back_for_others(struct transaction *t);
-void transaction_stood_back_for_one(struct transaction *t);
-bool transaction_gives_turn(struct transaction *t, size_t index, enum ledger_turn to);
 bool transaction_was_delivered(const struct recipient *r); /* the ledger says so of some message */
 uint64_t transaction_held_for(const struct recipient *r);
 void transaction_begin_digest(struct transaction *t);

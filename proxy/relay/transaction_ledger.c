@@ -44,6 +44,14 @@ static void tell_before(struct transaction *t, struct recipient *r, const struct
     reply_clear(&reply);
 }
 
+/* Once: the next time it goes. */
+static void stood_back(struct transaction *t, const struct recipient *r)
+{
+    for (size_t i = 0; i < r->known->count; i++)
+        if (r->known->entries[i].outcome == LEDGER_DEFERRED_AGAIN)
+            ledger_remove(t->services->ledger, &r->known->entries[i]);
+}
+
 enum retry_step transaction_recall(struct transaction *t, size_t index)
 {
     struct recipient *r = &t->recipients[index];
@@ -71,44 +79,11 @@ enum retry_step transaction_recall(struct transaction *t, size_t index)
     }
     step = retry_decide(candidates, r->known->count, t->settings->ledger.refusals, each, &which);
     free(candidates);
+    if (step == RETRY_STAND_BACK)
+        stood_back(t, r);
     if (step == RETRY_TELL)
         tell_before(t, r, &r->known->entries[which]);
     return step;
-}
-
-/* ---- turns ---- */
-
-/* Whoever stood back tells the group of the one that went, and that of this transaction. */
-static void owe_turn(struct transaction *t, const struct recipient *to, enum ledger_turn turn)
-{
-    for (size_t k = 0; to->known != NULL && k < to->known->count; k++)
-        ledger_owe_turn(t->services->ledger, to->known->entries[k].transaction, turn);
-}
-
-void transaction_stood_back_for_others(struct transaction *t)
-{
-    for (size_t i = 0; i < t->count; i++)
-        if (t->recipients[i].accepted)
-            owe_turn(t, &t->recipients[i], TURN_ALONE);
-    ledger_owe_turn(t->services->ledger, t->envelope.transaction_id, TURN_ALONE);
-    t->owes_turn = true;
-}
-
-void transaction_stood_back_for_one(struct transaction *t)
-{
-    owe_turn(t, &t->recipients[t->alone], TURN_OTHERS);
-}
-
-bool transaction_gives_turn(struct transaction *t, size_t index, enum ledger_turn to)
-{
-    const struct recipient *r = &t->recipients[index];
-
-    /* Only who would be the first in: behind others the turn is theirs already. */
-    for (size_t k = 0; r->known != NULL && k < r->known->count && t->turn == TURN_NOBODY &&
-                       t->taken == 0 && t->waiting == 1;
-         k++)
-        t->turn = ledger_owed_turn(t->services->ledger, r->known->entries[k].transaction);
-    return t->turn == to;
 }
 
 bool transaction_was_delivered(const struct recipient *r)
@@ -267,6 +242,20 @@ static enum ledger_outcome outcome_of(const struct recipient *r)
     return r->reply.code >= 500 ? LEDGER_REFUSED : LEDGER_DEFERRED;
 }
 
+/* The retry of this very message found the MX no better, or kept somebody waiting: the next time it is
+ * the turn of the others. */
+static bool must_stand_back(const struct transaction *t, const struct recipient *r)
+{
+    for (size_t i = 0; r->known != NULL && i < r->known->count; i++) {
+        const struct ledger_entry *e = &r->known->entries[i];
+
+        if (e->outcome != LEDGER_DELIVERED && e->outcome != LEDGER_REFUSED &&
+            memcmp(e->digest, t->hash, sizeof(t->hash)) == 0)
+            return true;
+    }
+    return t->others_waited;
+}
+
 static void fill_key(const struct transaction *t, const struct recipient *r, struct ledger_entry *e)
 {
     *e = (struct ledger_entry){
@@ -279,6 +268,8 @@ static void fill_entry(const struct transaction *t, struct recipient *r, bool un
 {
     fill_key(t, r, e);
     e->outcome = outcome_of(r);
+    if (e->outcome == LEDGER_DEFERRED && must_stand_back(t, r))
+        e->outcome = LEDGER_DEFERRED_AGAIN;
     e->code = r->reply.code;
     e->reply = buf_cstr(&r->reply.text);
     e->reply_is_ours = r->reply.origin == REPLY_FROM_US;
@@ -411,7 +402,7 @@ void transaction_forget(struct transaction *t)
         if (!r->accepted || (!r->kept && r->known == NULL))
             continue;
         if (outcome_of(r) == LEDGER_DEFERRED)
-            continue; /* it comes again: its group is a sign, and may have a turn to give */
+            continue; /* it comes again, and its group is a sign */
         fill_key(t, r, &key);
         ledger_remove(t->services->ledger, &key);
         r->kept = false;

@@ -333,10 +333,8 @@ void transaction_assign_alone(struct transaction *t, size_t index)
 {
     struct recipient *r = &t->recipients[index];
 
-    if (transaction_gives_turn(t, index, TURN_OTHERS)) {
-        transaction_refuse(t, index, REASON_ASKED_ALONE);
-    } else if (t->taken > 0 || t->alone != NO_LEG) {
-        transaction_stood_back_for_others(t);
+    if (t->taken > 0 || t->alone != NO_LEG) {
+        t->others_waited = true;
         transaction_refuse(t, index, REASON_ASKED_ALONE);
     } else if (t->waiting > t->waiting_alone + 1) {
         r->waits_alone = true; /* those before it may all be refused */

@@ -88,23 +88,6 @@ struct ledger_watch;
 struct ledger_watch *ledger_watch(struct ledger *l, void (*fn)(void *ctx), void *ctx);
 void ledger_unwatch(struct ledger *l, struct ledger_watch **w); /* NULL is fine */
 
-/*
- * Turns: a recipient that must be asked alone and the others of its message cannot go in one transaction,
- * and a client names them in the same order each time.  Whoever had to stand back leaves a note for
- * the entries of the transaction `transaction`: when a recipient with such an entry is named first the
- * next time, it is the other side's turn.  In memory only; the oldest of LEDGER_TURNS notes goes
- * first.
- */
-#define LEDGER_TURNS 256
-enum ledger_turn {
-    TURN_NOBODY,
-    TURN_ALONE,  /* of those that must be asked alone */
-    TURN_OTHERS, /* of the others */
-};
-void ledger_owe_turn(struct ledger *l, const char *transaction, enum ledger_turn to);
-enum ledger_turn ledger_owed_turn(struct ledger *l,
-                                  const char *transaction); /* and the note goes */
-
 void ledger_set_keep(struct ledger *l, int64_t keep_ms); /* at a reload: for new entries */
 size_t ledger_count(struct ledger *l);
 

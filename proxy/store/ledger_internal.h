@@ -106,11 +106,6 @@ struct ledger_watch {
     uint64_t called; /* the number of the last call */
 };
 
-struct ledger_note {
-    char transaction[LEDGER_ID_MAX];
-    enum ledger_turn turn; /* TURN_NOBODY: free */
-};
-
 struct ledger {
     pthread_mutex_t lock;
     struct bell *bell;
@@ -122,13 +117,10 @@ struct ledger {
     bool read;   /* all that the disk had is here */
     bool good;   /* the last round of the disk */
     uint64_t issued, settled, durable;
-    uint64_t seen;  /* issued when the thread last looked: these are tried in its round */
-    uint64_t taken; /* given to the disk with the batch under way, and all before */
-    bool emptied;   /* ... after which no mark was left */
-    bool owed;      /* something failed, and its mark stands out of its order */
-    struct ledger_note notes[LEDGER_TURNS]; /* a ring */
-    size_t next_note;
-    atomic_size_t note_count;
+    uint64_t seen;    /* issued when the thread last looked: these are tried in its round */
+    uint64_t taken;   /* given to the disk with the batch under way, and all before */
+    bool emptied;     /* ... after which no mark was left */
+    bool owed;        /* something failed, and its mark stands out of its order */
     uint64_t noticed; /* the value of `settled` that watches heard of */
 
     pthread_mutex_t watch_lock; /* for these: */

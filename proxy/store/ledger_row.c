@@ -45,6 +45,7 @@ static bool code_ok(enum ledger_outcome outcome, int64_t code)
     case LEDGER_REFUSED:
         return code >= 500 && code <= 599;
     case LEDGER_DEFERRED:
+    case LEDGER_DEFERRED_AGAIN:
         return code == 0 || (code >= 200 && code <= 599);
     }
     return false;

@@ -122,11 +122,12 @@ def test_c_rcpt_04_senders_of_every_kind(scene, sender):
 
 
 def test_c_rcpt_04_mixed_again_and_again(scene):
-    """Each retry is a transaction with mixed results; what is delivered stays delivered."""
+    """What is delivered stays delivered, and is told when the second mixed answer has made the other stand back."""
     m = Mixed(scene, order="good later bad", size=True)
     m.later.fault({"final": Each(*[f"451 4.7.1 later says wait {i}" for i in range(4)], m.later.replies_honestly)})
     m.client.run(10)
-    assert len(m.client.rounds) == 5
+    assert len(m.client.rounds) == 6
+    assert a(m.good) in m.client.rounds[2].final and a(m.good) not in m.client.rounds[3].recipients
     assert set(m.client.delivered) == {a(m.good), a(m.later)} and set(m.client.bounced) == {a(m.bad)}
     assert len(m.good.taken) == len(m.later.taken) == 1 and not m.client.complaints
     empty(m)

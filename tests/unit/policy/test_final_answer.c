@@ -53,8 +53,7 @@ static void wire_of(const struct reply *r, char *out, size_t size)
     buf_clear(&wire);
 }
 
-#define HEAD \
-    "451-4.3.0 The destinations gave different answers; the next attempt gives each its own\r\n"
+#define HEAD "451-4.3.0 The destinations gave different answers: "
 
 static const struct answer_case {
     const char *name;
@@ -120,7 +119,7 @@ static const struct answer_case {
       {"no.example", "550 5.7.1 no\r\n"},
       {"never.example", "554 5.6.0 never\r\n"}},
      false,
-     HEAD "451-4.3.0 no.example: 550 5.7.1 no\r\n"
+     HEAD "no.example: 550 5.7.1 no\r\n"
           "451-4.3.0 never.example: 554 5.6.0 never\r\n"
           "451-4.3.0 later.example: 450 4.2.0 grey\r\n"
           "451 4.3.0 ok.example: 250 2.0.0 ok\r\n",
@@ -128,17 +127,17 @@ static const struct answer_case {
     {"mixed: refused and deferred",
      {{"later.example", "421 bye\r\n"}, {"no.example", "550 5.7.1 no\r\n"}},
      false,
-     HEAD "451-4.3.0 no.example: 550 5.7.1 no\r\n451 4.3.0 later.example: 451 bye\r\n",
+     HEAD "no.example: 550 5.7.1 no\r\n451 4.3.0 later.example: 451 bye\r\n",
      "451 4.0.0 Not delivered yet; each recipient has its own reply\r\n"},
     {"mixed: refused first",
      {{"no.example", "550 5.7.1 no\r\n"}, {"later.example", "450 4.2.0 grey\r\n"}},
      false,
-     HEAD "451-4.3.0 no.example: 550 5.7.1 no\r\n451 4.3.0 later.example: 450 4.2.0 grey\r\n",
+     HEAD "no.example: 550 5.7.1 no\r\n451 4.3.0 later.example: 450 4.2.0 grey\r\n",
      "451 4.0.0 Not delivered yet; each recipient has its own reply\r\n"},
     {"parts without a text",
      {{"a.example", "250\r\n"}, {"b.example", "550 \r\n"}},
      false,
-     HEAD "451-4.3.0 b.example: 550\r\n451 4.3.0 a.example: 250\r\n",
+     HEAD "b.example: 550\r\n451 4.3.0 a.example: 250\r\n",
      "250 2.0.0 Delivered in part; each recipient has its own reply\r\n"},
     {"lines are joined, their enhanced codes said once",
      {{"a.example", "550-5.7.1 This mail\r\n550-5.7.1\r\n550-\r\n550-5.7.1  is not\r\n"
@@ -156,7 +155,7 @@ static const struct answer_case {
     {"no domain",
      {{"", "250 ok\r\n"}, {"", "450 no\r\n"}},
      false,
-     HEAD "451-4.3.0 : 450 no\r\n451 4.3.0 : 250 ok\r\n",
+     HEAD ": 450 no\r\n451 4.3.0 : 250 ok\r\n",
      "250 2.0.0 Delivered in part; each recipient has its own reply\r\n"},
 };
 
@@ -231,11 +230,11 @@ static const struct {
     size_t count, refused, lines;
     const char *last;
 } many_cases[] = {
-    {19, 1, 20, " d0.example: "},   /* the head, and each has its line */
-    {20, 1, 20, " and 2 more\r\n"}, /* the head takes the place of one */
+    {19, 1, 19, " d0.example: "}, /* the head stands in the first line, and each has its own */
+    {20, 1, 20, " d0.example: "},    {21, 1, 20, " and 2 more\r\n"},
     {20, 0, 20, " d19.example: "},   {21, 0, 20, " and 2 more\r\n"},
     {50, 0, 20, " and 31 more\r\n"}, {50, 50, 20, " and 31 more\r\n"},
-    {50, 3, 20, " and 32 more\r\n"},
+    {50, 3, 20, " and 31 more\r\n"},
 };
 
 static void c_rcpt_03_many_parts(void **state)
@@ -266,7 +265,7 @@ static void c_rcpt_03_many_parts(void **state)
         else
             assert_null(strstr(wire, " more\r\n"));
         if (mixed) {
-            assert_non_null(strstr(wire, "4.3.0 d1.example: 550 no\r\n"));
+            assert_non_null(strstr(wire, "answers: d1.example: 550 no\r\n"));
             assert_null(strstr(wire, "more: "));
             assert_true(strstr(wire, "550 no") < strstr(wire, "250 ok"));
         }
@@ -299,7 +298,7 @@ static void c_rcpt_03_lengths(void **state)
             size_t n = (size_t)(strstr(line, "\r\n") - line);
 
             assert_true(n <= 504);
-            if (seen == 0 || strncmp(line + 4, "4.3.0 and ", 10) == 0)
+            if (strncmp(line + 4, "4.3.0 and ", 10) == 0)
                 continue;
             if (memmem(line, n, ": 250 ok", 8) != NULL)
                 continue;

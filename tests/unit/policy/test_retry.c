@@ -20,7 +20,8 @@ static void test_outcome_names(void **state)
         const char *name;
     } rows[] = {{LEDGER_DELIVERED, "delivered"},
                 {LEDGER_REFUSED, "refused"},
-                {LEDGER_DEFERRED, "deferred"}};
+                {LEDGER_DEFERRED, "deferred"},
+                {LEDGER_DEFERRED_AGAIN, "deferred-again"}};
     enum ledger_outcome got = LEDGER_REFUSED;
 
     (void)state;
@@ -221,7 +222,7 @@ static void c_rcpt_06_likeness(void **state)
 /* What a candidate is, as two letters: Delivered, reFused, deferred (-); Not, Unknown, Likely, Sure. */
 static size_t candidates_of(const char *text, struct retry_candidate out[8])
 {
-    static const char outcomes[] = "DF-", likenesses[] = "NULS";
+    static const char outcomes[] = "DF-=", likenesses[] = "NULS";
     size_t n = 0;
 
     for (; *text != '\0'; text += text[2] == ' ' ? 3 : 2, n++) {
@@ -231,7 +232,13 @@ static size_t candidates_of(const char *text, struct retry_candidate out[8])
     return n;
 }
 
-enum { SEND = RETRY_SEND, HOLD = RETRY_HOLD, TELL = RETRY_TELL, ALONE = RETRY_ALONE };
+enum {
+    SEND = RETRY_SEND,
+    HOLD = RETRY_HOLD,
+    TELL = RETRY_TELL,
+    ALONE = RETRY_ALONE,
+    BACK = RETRY_STAND_BACK
+};
 
 static const struct decide_case {
     const char *candidates;                /* newest first */
@@ -251,6 +258,16 @@ static const struct decide_case {
     {"-L", SEND, SEND, SEND, SEND, 0},
     {"-S", SEND, SEND, SEND, SEND, 0},
     {"-S DN", HOLD, HOLD, HOLD, HOLD, 0},
+    /* C-RCPT-04: deferred again: behind those that are decided, once */
+    {"=N", SEND, SEND, SEND, SEND, 0},
+    {"=U", BACK, BACK, SEND, SEND, 0},
+    {"=L", BACK, BACK, SEND, SEND, 0},
+    {"=S", BACK, BACK, SEND, SEND, 0},
+    {"=S DN", BACK, BACK, HOLD, HOLD, 0},
+    {"=N DN", HOLD, HOLD, HOLD, HOLD, 0},
+    {"=S FU", BACK, BACK, SEND, SEND, 0},
+    {"=S FL", TELL, BACK, SEND, SEND, 1},
+    {"FN DU =S", BACK, BACK, HOLD, HOLD, 0},
     /* C-RCPT-05: refused */
     {"FN", SEND, SEND, SEND, SEND, 0},
     {"FU", ALONE, ALONE, SEND, SEND, 0},

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A destination that defers the message at each attempt does not keep the others of it in the client's queue (C-RCPT-04,
+C-LEG-01): it stands back once, so that those that are decided can be told."""
+
+import pytest
+
+from lab.mixed import GREY, Mixed, a
+
+
+@pytest.mark.parametrize("size", [True, False], ids=["size", "no-size"])
+@pytest.mark.parametrize("order", ["good later", "later good", "good bad later", "later bad good", "bad later good"])
+def test_c_rcpt_04_one_that_defers_each_time_holds_nobody_back(scene, order, size):
+    m = Mixed(scene, order=order, size=size)
+    m.client.run(8)
+    assert set(m.client.delivered) == {a(m.good)} and len(m.good.taken) == 1
+    assert set(m.client.bounced) == ({a(m.bad)} if "bad" in order else set())
+    assert m.client.left == [a(m.later)] and not m.client.complaints
+    assert not m.bad.taken and not m.later.taken
+
+
+def test_c_rcpt_04_it_is_asked_again_and_stands_back_when_that_was_no_use(scene):
+    m = Mixed(scene, order="good later", size=True)
+    m.first()
+    assert m.entries() == {a(m.good): "delivered", a(m.later): "deferred"}
+    second = m.client.turn()
+    assert {r.code for r in second.final.values()} == {451}
+    assert m.entries() == {a(m.good): "delivered", a(m.later): "deferred-again"}
+    third = m.client.turn()
+    assert third.rcpt[a(m.later)].text.startswith("4.3.2") and "[others-first]" in third.rcpt[a(m.later)].text
+    assert third.final[a(m.good)].code == 250 and m.entries() == {}
+    fourth = m.client.turn()
+    assert str(fourth.final[a(m.later)]) == GREY      # the MX's own words
+    m.heal()
+    m.client.turn()
+    assert len(m.later.taken) == len(m.good.taken) == 1 and not m.client.left
+
+
+def test_c_rcpt_04_one_that_is_mended_at_the_retry_is_delivered_there(scene):
+    m = Mixed(scene, order="later good", size=True)
+    m.first()
+    m.heal()
+    m.client.turn()
+    assert len(m.later.taken) == len(m.good.taken) == 1 and not m.client.left
+    assert m.entries() == {}
+
+
+def test_c_rcpt_06_another_message_does_not_stand_back(scene):
+    m = Mixed(scene, order="good later", size=True)
+    m.first()
+    m.client.turn()
+    m.heal()
+    other = m.legacy(message=m.message + b"longer\r\n", recipients=[a(m.later)], size=True)
+    assert other.turn().final[a(m.later)].code == 250 and len(m.later.taken) == 1
+
+
+def test_with_a_reply_for_each_nobody_stands_back(scene):
+    m = Mixed(scene, order="good later")
+    m.first()
+    assert m.entries() == {a(m.good): "delivered", a(m.later): "deferred"}
+    m.heal()
+    each = m.legacy(protocol="prdr")
+    each.turn()
+    assert not each.left and len(m.later.taken) == len(m.good.taken) == 1
