@@ -68,8 +68,6 @@ void transaction_refuse(struct transaction *t, size_t index, enum reason why)
     reason_reply(why, slice_str(subject), SLICE_NONE, &reply);
     transaction_keep_answer(t, r, &a);
     reply_clear(&reply);
-    if (t->alone == index)
-        t->alone = NO_LEG;
     transaction_answer_here(t, index);
 }
 
@@ -163,12 +161,13 @@ void transaction_recipient(struct transaction *t, unsigned slot, const struct ma
         transaction_refuse(t, index, REASON_NO_DOMAIN);
         return;
     }
-    if (t->alone != NO_LEG) {
+    step = transaction_recall(t, index);
+    if (step != RETRY_TELL && step != RETRY_STAND_BACK &&
+        transaction_has_no_place(t, index, step == RETRY_HOLD)) {
         t->others_waited = true;
         transaction_refuse(t, index, REASON_ASKED_ALONE);
         return;
     }
-    step = transaction_recall(t, index);
     switch (step) {
     case RETRY_SEND:
     case RETRY_HOLD:

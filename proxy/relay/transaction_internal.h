@@ -81,7 +81,7 @@ struct transaction {
     size_t ours_from;      /* recipients from here on may have an answer of ours to tell */
     bool telling;
     bool others_waited; /* for those that are in: they must stand back the next time */
-    size_t alone;       /* this recipient only; NO_LEG: nobody */
+    size_t alone;       /* while this leg is in use there is no other; NO_LEG: none */
     size_t waiting_alone;
 
     unsigned data_slot, end_slot, data_waiting;
@@ -116,6 +116,8 @@ void transaction_assign(struct transaction *t, size_t index, bool held);
 void transaction_wait_over(void *owner);
 /* It may go only without others: now, later, or not in this transaction. */
 void transaction_assign_alone(struct transaction *t, size_t index);
+/* A leg goes alone, and it is not that of this recipient. */
+bool transaction_has_no_place(const struct transaction *t, size_t index, bool held);
 /* Of those who wait until nobody else is left, the first may go now, or none may. */
 void transaction_look_at_those_alone(struct transaction *t);
 void transaction_legs_free(struct transaction *t);

@@ -102,8 +102,6 @@ static void on_recipient(void *owner, unsigned index, const struct leg_answer *a
     if (r->accepted && t->taken++ == 0)
         t->first_taken = loop_now(t->services->loop);
     arm_wait(t);
-    if (t->alone == index && !r->accepted)
-        t->alone = NO_LEG;
     transaction_look_at_those_alone(t);
     if (!r->refused_by_leg) {
         t->on.answer(t->owner, slot, a->reply);
@@ -306,15 +304,30 @@ static size_t add_leg(struct transaction *t, const struct mailbox *m, bool held,
     return t->leg_count++;
 }
 
-void transaction_assign(struct transaction *t, size_t index, bool held)
+static struct mailbox mailbox_of(const struct recipient *r)
 {
-    struct recipient *r = &t->recipients[index];
     struct mailbox m = {.path = slice_str(r->path),
                         .domain = slice_str(r->domain),
                         .is_literal = r->is_literal,
                         .literal = r->literal};
-    uint64_t key = held ? transaction_held_for(r) : 0;
-    size_t leg = leg_of(t, &m, held, key);
+
+    return m;
+}
+
+/* The leg that is there for it, or NO_LEG. */
+static size_t own_leg(const struct transaction *t, size_t index, bool held)
+{
+    const struct recipient *r = &t->recipients[index];
+    struct mailbox m = mailbox_of(r);
+
+    return leg_of(t, &m, held, held ? transaction_held_for(r) : 0);
+}
+
+void transaction_assign(struct transaction *t, size_t index, bool held)
+{
+    struct recipient *r = &t->recipients[index];
+    struct mailbox m = mailbox_of(r);
+    size_t leg = own_leg(t, index, held);
     enum reason why = why_not(t, leg);
 
     if (why != REASON_OK) {
@@ -322,26 +335,39 @@ void transaction_assign(struct transaction *t, size_t index, bool held)
         return;
     }
     rest_idle_legs(t, leg);
-    r->leg = leg != NO_LEG ? leg : add_leg(t, &m, held, key);
+    r->leg = leg != NO_LEG ? leg : add_leg(t, &m, held, held ? transaction_held_for(r) : 0);
     if (t->legs[r->leg]->waiting++ == 0)
         t->legs[r->leg]->asked = r->asked;
     leg_recipient(t->legs[r->leg]->leg, (unsigned)index, m.path);
     arm_wait(t);
 }
 
+bool transaction_has_no_place(const struct transaction *t, size_t index, bool held)
+{
+    if (t->alone == NO_LEG || !in_use(t->legs[t->alone]))
+        return false;
+    held = held || transaction_was_delivered(&t->recipients[index]);
+    return own_leg(t, index, held) != t->alone;
+}
+
+/* The recipients of one leg have one answer at the end, so they may go together. */
 void transaction_assign_alone(struct transaction *t, size_t index)
 {
     struct recipient *r = &t->recipients[index];
+    bool held = transaction_was_delivered(r);
+    size_t own = own_leg(t, index, held);
+    size_t taken = own != NO_LEG ? t->legs[own]->taken : 0;
+    size_t waiting = own != NO_LEG ? t->legs[own]->waiting : 0;
 
-    if (t->taken > 0 || t->alone != NO_LEG) {
+    if (t->taken > taken || transaction_has_no_place(t, index, held)) {
         t->others_waited = true;
         transaction_refuse(t, index, REASON_ASKED_ALONE);
-    } else if (t->waiting > t->waiting_alone + 1) {
+    } else if (t->waiting > t->waiting_alone + waiting + 1) {
         r->waits_alone = true; /* those before it may all be refused */
         t->waiting_alone++;
     } else {
-        t->alone = index;
-        transaction_assign(t, index, transaction_was_delivered(r));
+        transaction_assign(t, index, held);
+        t->alone = r->leg;
     }
 }
 

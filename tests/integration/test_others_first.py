@@ -61,3 +61,23 @@ def test_with_a_reply_for_each_nobody_stands_back(scene):
     each = m.legacy(protocol="prdr")
     each.turn()
     assert not each.left and len(m.later.taken) == len(m.good.taken) == 1
+
+
+def test_c_rcpt_04_recipients_of_one_domain_are_asked_alone_together(scene):
+    """One leg has one answer at the end: nobody of it has to wait for another of it."""
+    m = Mixed(scene, order="good bad")
+    people = [a(m.good)] + [a(m.bad, f"u{i}") for i in range(5)]
+    client = m.legacy(recipients=people)
+    client.run(10)
+    assert set(client.bounced) == set(people[1:]) and set(client.delivered) == {a(m.good)}
+    assert len(client.rounds) == 3, "mixed; the delivered one is told; the others in one transaction"
+
+
+def test_c_rcpt_04_and_others_of_that_domain_join_them(scene):
+    m = Mixed(scene, order="good bad")
+    m.client.run(1)
+    m.heal()
+    more = m.legacy(recipients=[a(m.bad), a(m.bad, "new"), a(m.good)])
+    turn = more.turn()
+    assert turn.rcpt[a(m.good)].text.endswith("[asked-alone]")
+    assert {turn.final[r].code for r in more.delivered} == {250} and set(more.delivered) == {a(m.bad), a(m.bad, "new")}
