@@ -74,7 +74,7 @@ struct owner {
     unsigned late[INBOUND_RCPT_AHEAD];
     unsigned late_count;
     enum each_order order;
-    char accepted[ACCEPTED_MAX][32]; /* names, in the order of RCPT */
+    char accepted[ACCEPTED_MAX][64]; /* names, in the order of RCPT */
     unsigned accepted_count, given;
     bool finals;     /* each accepted recipient waits for its final reply */
     bool bodies;     /* the last event was BODY */

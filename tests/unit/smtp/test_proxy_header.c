@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "proxy/base/buf.h"
 #include "proxy/smtp/proxy_header.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -111,11 +112,13 @@ static void headers_in_pieces_of_every_size(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(good); i++) {
         const struct good *g = &good[i];
-        char pipelined[512];
-        struct slice in = {pipelined, g->in.n + strlen(BEHIND)};
+        struct buf pipelined;
+        struct slice in;
 
-        memcpy(pipelined, g->in.p, g->in.n);
-        memcpy(pipelined + g->in.n, BEHIND, strlen(BEHIND));
+        buf_init(&pipelined, 512);
+        assert_true(buf_add(&pipelined, g->in));
+        assert_true(buf_add(&pipelined, SLICE(BEHIND)));
+        in = buf_slice(&pipelined);
         for (size_t step = 1; step <= in.n; step++) {
             assert_int_equal(read_in_steps(&h, in, step), PROXY_DONE);
             assert_int_equal(h.n, g->in.n); /* not a byte of what is behind the header */
@@ -126,6 +129,7 @@ static void headers_in_pieces_of_every_size(void **state)
                 assert_addr(&h.destination, g->destination);
             }
         }
+        buf_clear(&pipelined);
     }
 }
 
