@@ -169,7 +169,7 @@ def test_c_ops_01_kill_at_random_moments(scene, seed):
     farm, tlsmend = faults.prepared(scene)
     killer = Killer(tlsmend, seed, 6, (0.2, 1.6 * SLOW))
     cases = []
-    for n in range(24):
+    for n in range(14):
         sinks = farm.sinks(1 + n % 3)
         for i, sink in enumerate(sinks):
             sink.fault(habits(sink, n // 3 + i, seed))

@@ -108,7 +108,7 @@ class Walk:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_c_rcpt_05_faults_in_any_order(scene, seed):
     farm, tlsmend = faults.prepared(scene)
-    walks = [Walk(farm, tlsmend, scene.net.client, random.Random(seed * 1000 + n), n) for n in range(30)]
+    walks = [Walk(farm, tlsmend, scene.net.client, random.Random(seed * 1000 + n), n) for n in range(16)]
     faults.at_once(walks, lambda walk: walk.run())
     named = sum(len(r.rcpt) for walk in walks for r in walk.client.rounds)
     wait_for(lambda: f"{named} results", lambda: len(tlsmend.records("result")) >= named)

@@ -248,7 +248,7 @@ def settled_records(tlsmend, cases):
     return by_domain(tlsmend.records())
 
 
-def at_once(things, act, width=24):
+def at_once(things, act, width=40):
     """act(thing) for all of them, so many at a time."""
     with concurrent.futures.ThreadPoolExecutor(width) as pool:
         for future in [pool.submit(act, thing) for thing in things]:
