@@ -4,6 +4,7 @@ C-LEG-01): it stands back once, so that those that are decided can be told."""
 
 import pytest
 
+from lab.hostile import Each
 from lab.mixed import GREY, Mixed, a
 
 
@@ -63,11 +64,12 @@ def test_with_a_reply_for_each_nobody_stands_back(scene):
     assert not each.left and len(m.later.taken) == len(m.good.taken) == 1
 
 
-def test_c_rcpt_04_recipients_of_one_domain_are_asked_alone_together(scene):
+@pytest.mark.parametrize("pipelining", [True, False], ids=["pipelined", "one-by-one"])
+def test_c_rcpt_04_recipients_of_one_domain_are_asked_alone_together(scene, pipelining):
     """One leg has one answer at the end: nobody of it has to wait for another of it."""
     m = Mixed(scene, order="good bad")
     people = [a(m.good)] + [a(m.bad, f"u{i}") for i in range(5)]
-    client = m.legacy(recipients=people)
+    client = m.legacy(recipients=people, pipelining=pipelining)
     client.run(10)
     assert set(client.bounced) == set(people[1:]) and set(client.delivered) == {a(m.good)}
     assert len(client.rounds) == 3, "mixed; the delivered one is told; the others in one transaction"
@@ -81,3 +83,13 @@ def test_c_rcpt_04_and_others_of_that_domain_join_them(scene):
     turn = more.turn()
     assert turn.rcpt[a(m.good)].text.endswith("[asked-alone]")
     assert {turn.final[r].code for r in more.delivered} == {250} and set(more.delivered) == {a(m.bad), a(m.bad, "new")}
+
+
+def test_c_rcpt_04_one_that_came_later_stands_back_too(scene):
+    """Greylisted at RCPT first, so no member of the group; then deferred at the dot each time.  Whoever waits for it
+    to be asked alone has its turn the next time."""
+    m = Mixed(scene, order="good later bad")
+    m.later.fault({"rcpt": Each("450 4.2.0 greylisted", "250 2.1.5 ok"), "final": "452 4.2.2 mailbox full"})
+    m.client.run(5)
+    assert set(m.client.bounced) == {a(m.bad)} and set(m.client.delivered) == {a(m.good)}
+    assert m.client.left == [a(m.later)]
