@@ -11,6 +11,7 @@
 
 #include "proxy/base/mem.h"
 #include "proxy/cli/check_internal.h"
+#include "proxy/cli/cli.h"
 #include "proxy/relay/privileges.h"
 #include "proxy/store/store.h"
 
@@ -87,15 +88,7 @@ static void look_at_counts(const struct settings *s, struct store *store, struct
 /* What is in the file; a damaged, foreign or newer one says so. */
 static void look_inside(const struct settings *s, struct buf *trouble)
 {
-    struct store_params p = {
-        .path = s->store.path,
-        .policies_max = (size_t)s->mta_sts.policies,
-        .rungs_max = (size_t)s->tls.ladder_addresses,
-        .ledger_max = (size_t)s->ledger.entries,
-        .ledger_keep = s->ledger.keep,
-        .read_only = true,
-    };
-    struct store *store = store_open(&p, trouble);
+    struct store *store = cli_open_store(s, trouble);
 
     if (trouble->n == 0)
         look_at_counts(s, store, trouble);

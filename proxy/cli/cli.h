@@ -13,6 +13,9 @@
 
 #include <stdbool.h>
 
+#include "config/settings.h"
+#include "proxy/store/store.h"
+
 #define CLI_CONFIG_PATH "/etc/tlsmend/tlsmend.conf"
 
 /* sysexits.h has these numbers too; tlsmend(8) lists them. */
@@ -46,6 +49,9 @@ struct cli_words {
     bool json;
 };
 bool cli_report_words(int argc, char **argv, const char *noun, struct cli_words *w);
+
+/* The store as it is on disk, beside a running daemon: nothing is written.  *trouble as store_open() has it. */
+struct store *cli_open_store(const struct settings *s, struct buf *trouble);
 
 /* "unknown ...: did you mean ...": the nearest of `known` (ends with NULL). */
 const char *cli_nearest(const char *word, const char *const *known);

@@ -86,14 +86,6 @@ static void print_json(struct list *l)
 
 static int show(const struct settings *s, const struct cli_words *w)
 {
-    struct store_params p = {
-        .path = s->store.path,
-        .policies_max = (size_t)s->mta_sts.policies,
-        .rungs_max = (size_t)s->tls.ladder_addresses,
-        .ledger_max = (size_t)s->ledger.entries,
-        .ledger_keep = s->ledger.keep,
-        .read_only = true,
-    };
     struct list l = {.settings = s, .word = w->word, .now = loop_wall()};
     struct ledger_view *view = NULL;
     struct store *store;
@@ -101,7 +93,7 @@ static int show(const struct settings *s, const struct cli_words *w)
     int code = CLI_SYSTEM;
 
     buf_init(&trouble, ERRORS_MAX);
-    store = store_open(&p, &trouble);
+    store = cli_open_store(s, &trouble);
     if (trouble.n > 0) {
         (void)fprintf(stderr, "%s%s", buf_cstr(&trouble),
                       trouble.p[trouble.n - 1] == '\n' ? "" : "\n");

@@ -76,3 +76,17 @@ bool cli_report_words(int argc, char **argv, const char *noun, struct cli_words 
     free((void *)rest);
     return good;
 }
+
+struct store *cli_open_store(const struct settings *s, struct buf *trouble)
+{
+    struct store_params p = {
+        .path = s->store.path,
+        .policies_max = (size_t)s->mta_sts.policies,
+        .rungs_max = (size_t)s->tls.ladder_addresses,
+        .ledger_max = (size_t)s->ledger.entries,
+        .ledger_keep = s->ledger.keep,
+        .read_only = true,
+    };
+
+    return store_open(&p, trouble);
+}

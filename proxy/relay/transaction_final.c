@@ -20,7 +20,6 @@ void transaction_leg_done(struct transaction_leg *tl, const struct leg_answer *a
     struct transaction *t = tl->t;
 
     tl->done = true;
-    tl->reason = a->reason;
     reply_copy(&tl->final, a->reply);
     for (size_t i = 0; i < t->count; i++) {
         struct recipient *r = &t->recipients[i];

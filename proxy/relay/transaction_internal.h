@@ -56,7 +56,6 @@ struct transaction_leg {
     bool doubt;         /* given up between the dot and its answer */
     bool done;          /* `final` says what became of its recipients */
     struct reply final; /* whole */
-    enum reason reason;
 };
 
 struct transaction {
@@ -111,6 +110,9 @@ void transaction_refuse(struct transaction *t, size_t index, enum reason why);
 void transaction_answer_here(struct transaction *t, size_t index);
 
 /* transaction_legs.c */
+/* A client that hears each result by itself needs no ledger, so it may have many destinations.  With
+ * PRDR that is so where more than one recipient is accepted: with several legs it always is. */
+bool transaction_hears_each(const struct transaction *t);
 /* Give the recipient to the leg of its destination, or refuse it. */
 void transaction_assign(struct transaction *t, size_t index, bool held);
 void transaction_wait_over(void *owner);

@@ -56,7 +56,6 @@ enum retry_step transaction_recall(struct transaction *t, size_t index)
 {
     struct recipient *r = &t->recipients[index];
     struct slice sender = slice_str(t->envelope.sender), path = slice_str(r->path);
-    bool each = t->listener->protocol == LISTENER_LMTP || t->envelope.params.prdr;
     struct retry_candidate *candidates;
     wall_ms now = loop_wall();
     enum retry_step step;
@@ -77,7 +76,8 @@ enum retry_step transaction_recall(struct transaction *t, size_t index)
         if (candidates[i].likeness == RETRY_UNKNOWN && group_named(t, index, e))
             candidates[i].likeness = retry_compare(&e->signs, &t->signs, true);
     }
-    step = retry_decide(candidates, r->known->count, t->settings->ledger.refusals, each, &which);
+    step = retry_decide(candidates, r->known->count, t->settings->ledger.refusals,
+                        transaction_hears_each(t), &which);
     free(candidates);
     if (step == RETRY_STAND_BACK)
         stood_back(t, r);

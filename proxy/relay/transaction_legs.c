@@ -15,9 +15,7 @@ static struct transaction_leg *leg_owner(void *owner)
     return tl;
 }
 
-/* A client that hears each result by itself needs no ledger, so it may have many destinations.  With
- * PRDR that is so where more than one recipient is accepted: with several legs it always is. */
-static bool hears_each(const struct transaction *t)
+bool transaction_hears_each(const struct transaction *t)
 {
     return t->listener->protocol == LISTENER_LMTP || t->envelope.params.prdr;
 }
@@ -272,7 +270,7 @@ static enum reason why_not(const struct transaction *t, size_t leg)
         others--;
     if (others >= (size_t)t->settings->limits.legs)
         return REASON_TOO_MANY_LEGS;
-    if (others > 0 && !hears_each(t) &&
+    if (others > 0 && !transaction_hears_each(t) &&
         !ledger_ready(t->services->ledger, t->taken + t->waiting, loop_wall()))
         return REASON_LEDGER_UNAVAILABLE;
     return REASON_OK;

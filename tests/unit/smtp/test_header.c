@@ -16,6 +16,17 @@
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 #define END "Subject: x\r\n\r\nbody\r\n"
 
+/* The scan of a message that comes in two pieces. */
+static struct header_scan scan_in_two(struct slice in, size_t cut)
+{
+    struct header_scan s;
+
+    header_scan_start(&s);
+    header_scan_feed(&s, slice_first(in, cut));
+    header_scan_feed(&s, slice_from(in, cut));
+    return s;
+}
+
 static void c_leg_02_queue_ids_of_the_legacy_mtas(void **state)
 {
     static const struct {
@@ -78,11 +89,8 @@ static void c_leg_02_queue_ids_of_the_legacy_mtas(void **state)
         struct slice in = slice_str(cases[i].message);
 
         for (size_t cut = 0; cut <= in.n; cut++) {
-            struct header_scan s;
+            struct header_scan s = scan_in_two(in, cut);
 
-            header_scan_start(&s);
-            header_scan_feed(&s, slice_first(in, cut));
-            header_scan_feed(&s, slice_from(in, cut));
             if (strcmp(s.queue_id, cases[i].id) != 0)
                 fail_msg("%s, cut at %zu: '%s'", in.p, cut, s.queue_id);
             assert_int_equal(s.done, in.n > 0);
@@ -176,11 +184,8 @@ static void tls_required_no(void **state)
         struct slice in = slice_str(cases[i].message);
 
         for (size_t cut = 0; cut <= in.n; cut++) {
-            struct header_scan s;
+            struct header_scan s = scan_in_two(in, cut);
 
-            header_scan_start(&s);
-            header_scan_feed(&s, slice_first(in, cut));
-            header_scan_feed(&s, slice_from(in, cut));
             if (s.tls_required_no != cases[i].want)
                 fail_msg("%s, cut at %zu", in.p, cut);
         }
@@ -231,11 +236,8 @@ static void what_no_other_message_has(void **state)
         struct slice in = slice_str(cases[i].message);
 
         for (size_t cut = 0; cut <= in.n; cut++) {
-            struct header_scan s;
+            struct header_scan s = scan_in_two(in, cut);
 
-            header_scan_start(&s);
-            header_scan_feed(&s, slice_first(in, cut));
-            header_scan_feed(&s, slice_from(in, cut));
             if (s.unique != cases[i].want)
                 fail_msg("%s, cut at %zu", in.p, cut);
         }
