@@ -164,6 +164,7 @@ def test_privileges_are_dropped(scene, lab):
     daemon = scene.add("tlsmend", prepared(lab, user="nobody"))
     os.chown(daemon.directory, nobody.pw_uid, nobody.pw_gid)
     daemon.start()
+    daemon.wait_records("trust-store")  # its port is there before its start is over
     for task in os.listdir(f"/proc/{daemon.pid}/task"):
         with open(f"/proc/{daemon.pid}/task/{task}/status", encoding="ascii") as f:
             status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
