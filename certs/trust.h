@@ -34,6 +34,10 @@ struct trust_store *trust_from_der(const struct slice *anchors, size_t count, st
 struct trust_store *trust_hold(struct trust_store *t);
 void trust_drop(struct trust_store **t);
 
+/* SHA-256 over the anchors and CRLs: the same content, the same digest, whatever file it came from. */
+#define TRUST_DIGEST_LENGTH 32
+const unsigned char *trust_digest(const struct trust_store *t);
+
 size_t trust_roots(const struct trust_store *t);
 /* Not readable entries of the bundle that were passed over (a distribution's bundle may hold some). */
 size_t trust_skipped(const struct trust_store *t);

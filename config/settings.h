@@ -79,6 +79,7 @@ struct settings {
         bool half_dane;       /* as in struct demand_config */
         int64_t ladder_ttl;   /* ms that a lower rung is remembered for an address */
         int ladder_addresses; /* so many are remembered */
+        int sessions;         /* TLS sessions kept for resumption, in all; 0: none */
     } tls;
 
     struct override *destinations;
@@ -96,7 +97,17 @@ struct settings {
         int64_t timeout;  /* ms for one question */
         int addresses;    /* tried per recipient, C-MX-01 */
         uint16_t mx_port; /* 25 */
+        int destinations; /* finished ones, kept by each worker while their answers live; 0: none */
     } resolver;
+
+    struct
+    { /* connections to MX hosts, kept between mails; the counts are for all workers together */
+        int64_t idle_time;         /* ms that one waits for the next mail; 0: none is kept */
+        int64_t max_age;           /* ms from its handshake to its last use */
+        int messages;              /* transactions on one connection */
+        int idle_per_host, idle;   /* waiting ones */
+        int per_host, connections; /* all there are; 0: no limit */
+    } pool;
 
     struct {
         bool enabled;

@@ -27,6 +27,7 @@ enum setting_group_id {
     GROUP_ROUTE,
     GROUP_RESOLVER,
     GROUP_STUB,
+    GROUP_POOL,
     GROUP_MTA_STS,
     GROUP_STORE,
     GROUP_LEDGER,

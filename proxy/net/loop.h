@@ -38,6 +38,13 @@ void loop_defer(struct loop *l, loop_fn *fn, void *owner);
 /* From any thread: call `fn(owner)` in the loop's thread.  Order is kept.  False after loop_free began. */
 bool loop_post(struct loop *l, loop_fn *fn, void *owner);
 
+/*
+ * In test builds (TLSMEND_WATCHDOG) a turn of any loop that takes longer than LOOP_BLOCKED_MS, without the time that
+ * its thread waited for a processor, is one line on stderr: "tlsmend: loop blocked for 63 ms in FUNCTION".  The
+ * integration tests look for it.
+ */
+#define LOOP_BLOCKED_MS 50
+
 /* Call `fn(owner)` each time `signo` arrives (main thread only). */
 bool loop_signal(struct loop *l, int signo, loop_fn *fn, void *owner);
 

@@ -20,11 +20,13 @@
 
 #include "certs/dane.h"
 #include "certs/judge.h"
+#include "proxy/base/addr.h"
 #include "proxy/policy/demand.h"
 #include "proxy/policy/ladder.h"
 #include "proxy/policy/reason.h"
 
 struct tls_context;
+struct tls_sessions;
 
 struct tls_context *tls_context_new(struct buf *error);
 struct tls_context *tls_context_hold(struct tls_context *c);
@@ -46,7 +48,19 @@ struct tls_request { /* copied by stream_start_tls() */
     unsigned needs; /* of enum demand_need: decides whether a bad judgement ends the handshake */
     enum tls_rung rung; /* FULL, COMPACT, TLS12 */
     int min_rsa_bits;
+    struct tls_sessions *sessions; /* NULL: no resumption; only the full hello offers one.  Outlives
+                                      the stream */
+    struct addr place;             /* address and port: a session is for them alone */
 };
+
+/*
+ * What a judgement of the peer depends on, beside its certificates and the time: SNI, least version, the
+ * content of the trust store, names, pins, TLSA records, the limits.  Two requests with one digest get the
+ * same facts from the same peer, so a connection made for one may be held against the needs of the other.
+ * `needs`, rung, sessions and place are not in it.
+ */
+#define TLS_DIGEST_LENGTH 32
+void tls_request_digest(const struct tls_request *req, unsigned char out[TLS_DIGEST_LENGTH]);
 
 struct tls_facts {
     enum reason reason;                     /* OK, or why the handshake failed */

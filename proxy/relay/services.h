@@ -21,8 +21,11 @@
 #include "proxy/store/policies.h"
 #include "proxy/store/rungs.h"
 
+struct destinations;
+struct pool;
 struct resolver_share;
 struct sts_agent;
+struct tls_sessions;
 struct transaction;
 struct upstream;
 
@@ -46,6 +49,9 @@ struct services {
     struct ledger *ledger;                             /* the same */
     LIST_HEAD(ledger_waits, transaction) ledger_waits; /* for the disk (transaction.h) */
     struct sts_agent *sts;
+    struct tls_sessions *sessions;     /* for resumption, shared by all threads; NULL: none */
+    struct destinations *destinations; /* NULL: nothing is kept (main, tools) */
+    struct pool *pool;                 /* the same */
     uint64_t seed;            /* for the shuffle of equal MX hosts; changes with each use */
     mono_ms ip6_broken_until; /* C-MX-10: no IPv6 first before that */
     struct upstream

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * NAME
+ *      tls_sessions - TLS sessions for resumption, kept per host and demand (C-TLS-08)
+ *
+ * DESCRIPTION
+ *      A session is offered only where the whole request is the same that it was made under: address
+ *      and port, SNI, versions, needs, names, pins, TLSA records, the content of the trust store
+ *      (tls_request in tls.h).  With it goes the peer's chain, which is judged anew at each resumption,
+ *      by the present request and time: what fails is as final as in a full handshake, and the session is
+ *      forgotten.
+ *
+ *      A session of TLS 1.3 is used once (RFC 8446 C.4), and each connection brings new ones: a small
+ *      stack for each key, the newest on top.  At most `max` sessions in all; the key unused for the
+ *      longest time goes first.  In memory only: a session is a secret.
+ *
+ *      Shared by all threads, with its own lock.
+ */
+#ifndef TLSMEND_NET_TLS_SESSIONS_H
+#define TLSMEND_NET_TLS_SESSIONS_H
+
+#include <stddef.h>
+
+struct tls_sessions;
+
+#define TLS_SESSIONS_PER_KEY 8
+
+struct tls_sessions *tls_sessions_new(size_t max); /* 0: keeps none */
+void tls_sessions_free(struct tls_sessions **s);
+void tls_sessions_limit(struct tls_sessions *s, size_t max); /* a reload */
+size_t tls_sessions_count(struct tls_sessions *s);
+size_t tls_sessions_memory(struct tls_sessions *s); /* bytes, about */
+
+#endif
