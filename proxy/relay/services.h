@@ -49,7 +49,7 @@ struct services {
     struct ledger *ledger;                             /* the same */
     LIST_HEAD(ledger_waits, transaction) ledger_waits; /* for the disk (transaction.h) */
     struct sts_agent *sts;
-    struct tls_sessions *sessions;     /* for resumption, shared by all threads; NULL: none */
+    struct tls_sessions *tls_sessions;     /* for resumption, shared by all threads; NULL: none */
     struct destinations *destinations; /* NULL: nothing is kept (main, tools) */
     struct pool *pool;                 /* the same */
     uint64_t seed;            /* for the shuffle of equal MX hosts; changes with each use */

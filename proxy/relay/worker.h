@@ -23,7 +23,7 @@ struct worker;
 struct worker_shared {
     struct log *log;
     struct store *store;
-    struct tls_sessions *sessions;
+    struct tls_sessions *tls_sessions;
     atomic_uint sessions;       /* of all workers: limits.sessions is one number */
     atomic_uint admitted;       /* those of them that have a place within it */
     void (*ended)(void *owner); /* a worker's thread ends; called by that thread */
