@@ -286,8 +286,8 @@ const struct setting_row setting_rows[] = {
     {GROUP(POOL), .key = "per_host", .type = &setting_type_integer, .at = TOP(pool.per_host),
      .min = 0, .max = 1000000, .preset = "0",
      .help = "Connections to one address at one time; recipients beyond hear 451; 0: no limit."},
-    {GROUP(POOL), .key = "connections", .type = &setting_type_integer,
-     .at = TOP(pool.connections), .min = 0, .max = 1000000, .preset = "0",
+    {GROUP(POOL), .key = "connections", .type = &setting_type_integer, .at = TOP(pool.connections),
+     .min = 0, .max = 1000000, .preset = "0",
      .help = "Connections to MX hosts in all; recipients beyond hear 451; 0: no limit."},
 
     {GROUP(MTA_STS), .key = "enabled", .type = &setting_type_bool, .at = TOP(mta_sts.enabled),

@@ -166,6 +166,31 @@ static void warn_observing(struct warner *w, const struct settings *s)
     add_observing(w->out, s->tls.observe);
 }
 
+/* Only what somebody wrote: a default that a smaller limit cuts is nobody's mistake. */
+static void warn_above(struct warner *w, const struct settings *s, const char *key, int64_t value,
+                       int64_t limit, const char *text)
+{
+    if (value > limit && loaded_source(w->loaded, GROUP_POOL, key, s)->line != 0)
+        warn(w, GROUP_POOL, key, s, text);
+}
+
+static void warn_pool(struct warner *w, const struct settings *s)
+{
+    warn_above(w, s, "idle_time", s->pool.idle_time, s->pool.max_age,
+               "no effect beyond pool.max_age, which is shorter");
+    warn_above(w, s, "idle_per_host", s->pool.idle_per_host, s->pool.idle,
+               "no effect beyond pool.idle, which is smaller");
+    if (s->pool.per_host > 0)
+        warn_above(w, s, "idle_per_host", s->pool.idle_per_host, s->pool.per_host,
+                   "no effect beyond pool.per_host, which is smaller");
+    if (s->pool.connections > 0) {
+        warn_above(w, s, "idle", s->pool.idle, s->pool.connections,
+                   "no effect beyond pool.connections, which is smaller");
+        warn_above(w, s, "per_host", s->pool.per_host, s->pool.connections,
+                   "no effect beyond pool.connections, which is smaller");
+    }
+}
+
 static void warn_limits(struct warner *w, const struct settings *s)
 {
     if (s->timeouts.recipient_budget > BUDGET_WISE)
@@ -303,6 +328,7 @@ void settings_warnings(const struct settings *s, wall_ms now, struct buf *out)
     warn_observing(&w, s);
     for (size_t i = 0; i < s->listener_count; i++)
         warn_listener(&w, &s->listeners[i]);
+    warn_pool(&w, s);
     warn_lasting(&w, s);
     warn_limits(&w, s);
     for (size_t i = 0; i < s->destination_count; i++)

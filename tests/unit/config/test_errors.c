@@ -18,7 +18,7 @@ static const struct wrong_case cases[] = {
      "t.conf:1: tls.log = { ... }: unknown key in this place; log belongs at the top, outside of "
      "all groups\n"},
     {"a key of the design that does not exist yet", "control: { socket = \"/run/x\"; };",
-     "t.conf:1: control = { ... }: unknown key; the nearest known one here is \"tls\"\n"},
+     "t.conf:1: control = { ... }: unknown key; the nearest known one here is \"pool\"\n"},
     {"every error is said, in one round", "usr = 1;\nworkers = \"3\";\nlog: { format = \"xml\"; };",
      "t.conf:1: usr = 1: unknown key; the nearest known one here is \"user\"\n"
      "t.conf:2: workers = \"3\": write a whole number without quotes between 0 and 256\n"
@@ -72,6 +72,16 @@ static const struct wrong_case cases[] = {
     {"a ladder without memory", "tls: { ladder_addresses = 99; };",
      "t.conf:1: tls.ladder_addresses = 99: out of bounds: write a number between 100 and "
      "1000000\n"},
+    {"TLS sessions below none", "tls: { sessions = -1; };",
+     "t.conf:1: tls.sessions = -1: out of bounds: write a number between 0 and 1000000\n"},
+    {"a connection that waits longer than MXs do", "pool: { idle_time = \"301s\"; };",
+     "t.conf:1: pool.idle_time = \"301s\": out of bounds: write a duration between \"0s\" and "
+     "\"5m\"\n"},
+    {"a connection without a use, C-OUT-08", "pool: { max_age = \"0s\";\nmessages = 0; };",
+     "t.conf:1: pool.max_age = \"0s\": out of bounds: write a duration between \"1s\" and \"1d\"\n"
+     "t.conf:2: pool.messages = 0: out of bounds: write a number between 1 and 1000000\n"},
+    {"pool, a key of tls", "pool: { sessions = 1; };",
+     "t.conf:1: pool.sessions = 1: unknown key in this place; sessions belongs in tls\n"},
     {"store with a relative path", "store: { path = \"tlsmend.db\"; };",
      "t.conf:1: store.path = \"tlsmend.db\": write an absolute path in quotes, beginning with /\n"},
     {"protocol that does not exist", "listeners = ( { protocol = \"uucp\"; } );",

@@ -82,6 +82,18 @@ static const struct {
     {"tls: { half_dane = true; };", "tls.half_dane = true"},
     {"tls: { ladder_ttl = \"30d\"; };", "tls.ladder_ttl = \"30d\""},
     {"tls: { ladder_addresses = 1000000; };", "tls.ladder_addresses = 1000000"},
+    {"tls: { sessions = 0; };", "tls.sessions = 0"},
+    {"tls: { sessions = 1000000; };", "tls.sessions = 1000000"},
+    {"resolver: { destinations = 0; };", "resolver.destinations = 0"},
+    {"resolver: { destinations = 1000000; };", "resolver.destinations = 1000000"},
+    {"pool: { idle_time = \"0s\"; };", "pool.idle_time = \"0s\""},
+    {"pool: { idle_time = \"5m\"; };", "pool.idle_time = \"5m\""},
+    {"pool: { max_age = \"1d\"; };", "pool.max_age = \"1d\""},
+    {"pool: { messages = 1; };", "pool.messages = 1"},
+    {"pool: { idle_per_host = 0; };", "pool.idle_per_host = 0"},
+    {"pool: { idle = 1000000; };", "pool.idle = 1000000"},
+    {"pool: { per_host = 20; };", "pool.per_host = 20"},
+    {"pool: { connections = 1000000; };", "pool.connections = 1000000"},
     {"listeners = ( { observe = \"all\"; } );", "listeners[0].observe = \"all\""},
     {"listeners = ( { requiretls = true; } );", "listeners[0].requiretls = true"},
     {"destinations = ( { match = \"*\"; observe = false; } );", "destinations[0].observe = false"},
@@ -214,6 +226,7 @@ static void test_defaults(void **state)
     assert_false(s->tls.half_dane);                /* C-DANE-08 */
     assert_int_equal(s->tls.ladder_ttl, 86400000); /* C-TLS-06 */
     assert_int_equal(s->tls.ladder_addresses, 10000);
+    assert_int_equal(s->tls.sessions, 10000); /* C-TLS-08 */
     assert_int_equal(s->destination_count, 0);
     assert_null(s->destinations);
     assert_true(s->resolver.system);
@@ -223,6 +236,14 @@ static void test_defaults(void **state)
     assert_int_equal(s->resolver.timeout, 20000);
     assert_int_equal(s->resolver.addresses, 5); /* C-MX-01 */
     assert_int_equal(s->resolver.mx_port, 25);
+    assert_int_equal(s->resolver.destinations, 10000);
+    assert_int_equal(s->pool.idle_time, 30000); /* C-OUT-08 from here */
+    assert_int_equal(s->pool.max_age, 300000);
+    assert_int_equal(s->pool.messages, 100);
+    assert_int_equal(s->pool.idle_per_host, 50);
+    assert_int_equal(s->pool.idle, 1000);
+    assert_int_equal(s->pool.per_host, 0);
+    assert_int_equal(s->pool.connections, 0);
     assert_true(s->mta_sts.enabled);
     assert_int_equal(s->mta_sts.timeout, 60000);    /* C-STS-04 */
     assert_int_equal(s->mta_sts.refresh, 86400000); /* C-STS-09 */

@@ -145,6 +145,28 @@ static const struct {
     {"half DANE, C-DANE-08", NAME "tls: { half_dane = true; };",
      "t.conf:2: tls.half_dane = true: whoever forges the unsigned MX record still chooses the "
      "host: DANE proves less for such domains (RFC 7672 2.2.1)\n"},
+    {"pool, each limit below the next",
+     NAME "pool: { idle_time = \"5m\"; max_age = \"5m\"; idle_per_host = 20; idle = 20; per_host = "
+          "20; connections = 20; };",
+     ""},
+    {"pool, a default above a limit that was written",
+     NAME "pool: { idle = 10; per_host = 10; connections = 10; max_age = \"20s\"; };", ""},
+    {"no pool, no resumption and no kept destinations are the administrator's choice",
+     NAME "pool: { idle_time = \"0s\"; idle = 0; };\ntls: { sessions = 0; };\nresolver: { "
+          "destinations = 0; };",
+     ""},
+    {"pool, idle longer than it may live",
+     NAME "pool: { idle_time = \"61s\"; max_age = \"60s\"; };",
+     "t.conf:2: pool.idle_time = \"61s\": no effect beyond pool.max_age, which is shorter\n"},
+    {"pool, more for one host than for all", NAME "pool: { idle_per_host = 1001; };",
+     "t.conf:2: pool.idle_per_host = 1001: no effect beyond pool.idle, which is smaller\n"},
+    {"pool, more waiting than there may be at one host",
+     NAME "pool: { per_host = 20;\nidle_per_host = 21; };",
+     "t.conf:3: pool.idle_per_host = 21: no effect beyond pool.per_host, which is smaller\n"},
+    {"pool, more than there may be in all",
+     NAME "pool: { connections = 20;\nidle = 21;\nper_host = 22; };",
+     "t.conf:3: pool.idle = 21: no effect beyond pool.connections, which is smaller\n"
+     "t.conf:4: pool.per_host = 22: no effect beyond pool.connections, which is smaller\n"},
     {"no MTA-STS", NAME "mta_sts: { enabled = false; };",
      "t.conf:2: mta_sts.enabled = false: what recipient domains ask for by MTA-STS is not looked "
      "at\n"},
