@@ -73,10 +73,12 @@ void outbound_enter(struct outbound *o, enum outbound_phase to)
         break;
     case OUTBOUND_PHASE_READY:
         o->wanted = o->asked = o->answered = o->accepted = 0;
+        o->data_ahead = false;
         buf_reset(&o->waiting);
         break;
     case OUTBOUND_PHASE_DATA:
-        outbound_put(o, SLICE("DATA\r\n"));
+        if (o->asked == o->wanted) /* else it went ahead */
+            outbound_put(o, SLICE("DATA\r\n"));
         break;
     case OUTBOUND_PHASE_BODY:
         data_encoder_start(&o->encoder);
@@ -96,6 +98,7 @@ void outbound_enter(struct outbound *o, enum outbound_phase to)
     case OUTBOUND_PHASE_REFUSED:
     case OUTBOUND_PHASE_RECIPIENTS:
     case OUTBOUND_PHASE_FINAL: /* outbound_end() wrote the dot */
+    case OUTBOUND_PHASE_RESET: /* outbound_reset() wrote RSET, or the last reply to come will */
         break;
     }
 }
@@ -115,10 +118,6 @@ void outbound_put(struct outbound *o, struct slice command)
     if (o->unasked)
         return;
     INVARIANT(buf_add(&o->output, command));
-    o->written += command.n;
-    /* In a batch of pipelined commands only the first one sets the mark. */
-    if (o->asked == o->answered)
-        o->asked_end = o->written;
 }
 
 void outbound_putf(struct outbound *o, const char *format, ...)
@@ -191,6 +190,17 @@ enum outbound_event outbound_fail_injection(struct outbound *o, struct outbound_
     return OUTBOUND_FAILED;
 }
 
+/* Has the oldest unanswered command of the envelope left?  In output are the last ones, one a line. */
+static bool oldest_has_left(const struct outbound *o)
+{
+    struct slice line, rest = buf_slice(&o->output);
+    unsigned here = 0;
+
+    while (slice_cut(rest, '\n', &line, &rest))
+        here++;
+    return here < o->asked - o->answered;
+}
+
 /* Does the MX owe a reply, to a command that it can have read? (C-OUT-09) */
 static bool reply_is_due(const struct outbound *o)
 {
@@ -202,12 +212,14 @@ static bool reply_is_due(const struct outbound *o)
     case OUTBOUND_PHASE_HELO:
     case OUTBOUND_PHASE_STARTTLS:
     case OUTBOUND_PHASE_EHLO_TLS:
+    case OUTBOUND_PHASE_DATA:
+        return o->output.n == 0;
     case OUTBOUND_PHASE_ENVELOPE:
     case OUTBOUND_PHASE_REFUSED:
-    case OUTBOUND_PHASE_DATA:
-        return o->written - o->output.n >= o->asked_end;
+    case OUTBOUND_PHASE_RESET:
+        return oldest_has_left(o);
     case OUTBOUND_PHASE_FINAL: /* behind the dot nothing is sent: with it, everything has left */
-        return o->written - o->output.n >= o->asked_end && !o->unsent;
+        return o->output.n == 0 && !o->unsent;
     case OUTBOUND_PHASE_HANDSHAKE:
     case OUTBOUND_PHASE_READY:
     case OUTBOUND_PHASE_RECIPIENTS:
@@ -219,9 +231,13 @@ static bool reply_is_due(const struct outbound *o)
     return false;
 }
 
+/* RFC 5321 3.8: an MX that waited too long for the next command says 421, and one may lie in output by
+ * then. */
 static enum outbound_event on_unasked(struct outbound *o, struct outbound_what *what)
 {
-    bool waiting = o->phase == OUTBOUND_PHASE_READY || o->phase == OUTBOUND_PHASE_RECIPIENTS;
+    bool waiting = o->phase == OUTBOUND_PHASE_READY || o->phase == OUTBOUND_PHASE_ENVELOPE ||
+                   o->phase == OUTBOUND_PHASE_REFUSED || o->phase == OUTBOUND_PHASE_RECIPIENTS ||
+                   o->phase == OUTBOUND_PHASE_DATA || o->phase == OUTBOUND_PHASE_RESET;
 
     return outbound_fail_words(
         o, o->reply.code == 421 && waiting ? REASON_LOST : REASON_UNASKED_REPLY, what);
@@ -246,6 +262,8 @@ static enum outbound_event on_reply(struct outbound *o, bool more, struct outbou
         return outbound_on_data(o, what);
     case OUTBOUND_PHASE_FINAL:
         return outbound_on_final(o, what);
+    case OUTBOUND_PHASE_RESET:
+        return outbound_on_reset(o, what);
     case OUTBOUND_PHASE_QUIT:
         return outbound_on_quit(o);
     case OUTBOUND_PHASE_HANDSHAKE:
@@ -395,6 +413,22 @@ void outbound_tls_up(struct outbound *o, const struct tls_reached *got)
     /* RFC 3207 4.2: what was offered before TLS is forgotten (C-TLS-03). */
     o->facts.ehlo = (struct ehlo){0};
     outbound_enter(o, OUTBOUND_PHASE_EHLO_TLS);
+}
+
+bool outbound_renew(struct outbound *o, const struct demand *demand, const struct tls_reached *got)
+{
+    bool tls = o->reached.tls, requiretls = o->reached.requiretls;
+
+    if (outbound_is_over(o))
+        return false;
+    INVARIANT(o->phase == OUTBOUND_PHASE_READY);
+    o->demand = demand;
+    o->reached = *got;
+    o->reached.tls = tls && got->tls;
+    o->reached.requiretls = requiretls;
+    o->facts.body_undeclared = false;
+    o->facts.body_bytes = 0;
+    return demand_met(demand, &o->reached);
 }
 
 struct buf *outbound_output(struct outbound *o)

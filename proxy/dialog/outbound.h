@@ -55,13 +55,34 @@
  *      unasked-reply, in any phase; what the owner sends after that first byte is not written
  *      any more (above all no final dot).  So is one in FINAL while the owner still holds bytes
  *      that it took from the output (outbound_unsent()): the dot has not left, whatever the MX
- *      says. A 421 in READY or RECIPIENTS is the MX's good-bye
- *      instead: connection-lost, with that reply. Bytes behind the 220 to STARTTLS, or fed in
+ *      says. A 421 that comes unasked from READY to DATA is the MX's good-bye (it waited too
+ *      long): connection-lost, with that reply. Bytes behind the 220 to STARTTLS, or fed in
  *      HANDSHAKE, are starttls-injection (C-TLS-02).
  *
  *      DEAD (after OUTBOUND_FAILED or OUTBOUND_CLOSED): output is empty, input is swallowed, no
  *      event comes any more. In GOODBYE and DEAD every call but outbound_mail() and
  *      outbound_tls_up() is harmless.
+ *
+ * REUSE (C-OUT-08)
+ *      Behind the final reply the machine is READY, and takes the next MAIL (RFC 5321 4.1.4).  A
+ *      transaction that ends without data is ended by outbound_reset(): RSET goes out (behind the
+ *      replies under way where PIPELINING is not offered; those replies pass by), and OUTBOUND_READY
+ *      comes when the MX has said 250.  Any other answer is OUTBOUND_FAILED: connection-lost for 421,
+ *      else protocol-error.  Before another recipient domain's MAIL the owner calls outbound_renew():
+ *      the new demand is in force, and outbound_mail() holds the connection against it.
+ *
+ * DATA AHEAD (RFC 2920 3.1)
+ *      outbound_data_ahead() says that DATA will follow the recipients given so far.  Where PIPELINING
+ *      is offered, DATA leaves right behind the last RCPT, in one flight with MAIL, and is answered
+ *      whatever became of the recipients.  Else it is sent when all are answered and one or more was
+ *      accepted; if none was, nothing is sent, no event comes for it, and the phase is RECIPIENTS.
+ *      Its answer is OUTBOUND_REPLY for OUTBOUND_DATA, after those to the RCPTs; the phase is DATA from
+ *      the last of them on.  A 354 with no recipient accepted ends the machine (OUTBOUND_FAILED,
+ *      protocol-error): no dot is ever sent then, so the MX has no message.  With MAIL refused the
+ *      answer to DATA passes by like those to RCPT (phase REFUSED); it must be 4xx or 5xx, or that ends
+ *      the machine too.  Until DATA is answered nothing may follow it, for the MX could take it for
+ *      the message: no outbound_rcpt(), outbound_reset() or outbound_quit() (an owner in a hurry
+ *      closes the connection).
  *
  * OWNERSHIP
  *      what->reply is never NULL; it and what->detail live until the next call.
@@ -92,6 +113,7 @@ struct outbound;
     X(DATA, DATA, PATIENCE_DATA)                                                               \
     X(BODY, BODY, PATIENCE_BLOCK) /* armed by the owner only while output waits */             \
     X(FINAL, FINAL, PATIENCE_FINAL)                                                            \
+    X(RESET, MAIL, PATIENCE_QUIT)    /* RSET was given: READY again when it is answered */     \
     X(GOODBYE, FINAL, PATIENCE_QUIT) /* a command was answered with 421 */                     \
     X(QUIT, FINAL, PATIENCE_QUIT)                                                              \
     X(DEAD, FINAL, PATIENCE_NONE)
@@ -172,13 +194,25 @@ enum outbound_event outbound_mail(struct outbound *o, struct slice path,
                                   const struct mail_params *params, struct outbound_what *what);
 void outbound_rcpt(struct outbound *o, struct slice path); /* in ENVELOPE or RECIPIENTS */
 void outbound_data(struct outbound *o); /* only in RECIPIENTS with one or more accepted */
+/* In ENVELOPE, behind the last outbound_rcpt(); in place of outbound_data(), see above. */
+void outbound_data_ahead(struct outbound *o);
+/*
+ * In READY: `demand` (lent from now on) takes the place of the one before, and `got` (copied) what was
+ * reached by its measure.  That there is TLS at all, and REQUIRETLS inside it, stays as it was seen
+ * here.  The counts of the last mail are forgotten.  False: this connection does not meet it, MAIL
+ * must not be sent (outbound_mail() would fail with demand-unmet).
+ */
+bool outbound_renew(struct outbound *o, const struct demand *demand, const struct tls_reached *got);
+/* In READY, ENVELOPE, REFUSED, RECIPIENTS, and no DATA ahead is unanswered. */
+void outbound_reset(struct outbound *o);
 /* Content; dots are stuffed.  Keep outbound_output() below OUTBOUND_OUTPUT_HIGH: call it in pieces
  * of at most OUTBOUND_BODY_MAX bytes and only while output is below the mark. */
 #define OUTBOUND_OUTPUT_HIGH 32768
 #define OUTBOUND_BODY_MAX 16384
 void outbound_body(struct outbound *o, struct slice content);
-void outbound_end(struct outbound *o);  /* the final dot */
-void outbound_quit(struct outbound *o); /* in READY, ENVELOPE, REFUSED, RECIPIENTS */
+void outbound_end(struct outbound *o); /* the final dot */
+/* In READY, ENVELOPE, REFUSED, RECIPIENTS, RESET, and no DATA ahead is unanswered. */
+void outbound_quit(struct outbound *o);
 
 struct buf *outbound_output(struct outbound *o);
 /* Before outbound_feed(): whether bytes taken from the output had not been sent when these came. */

@@ -36,16 +36,19 @@ struct outbound {
     size_t heard_n;
 
     struct buf output;
-    uint64_t written;   /* bytes ever put into output */
-    uint64_t asked_end; /* `written` behind the oldest command whose reply is owed, or older */
-    bool unsent;        /* the owner holds bytes taken from output */
+    bool unsent; /* the owner holds bytes taken from output */
 
-    /* Command 0 of a transaction is MAIL, command k is RCPT k-1: answered <= asked <= wanted. */
+    /*
+     * Command 0 of a transaction is MAIL, command k is RCPT k-1; the last of all may be RSET.
+     * answered <= asked <= wanted.  DATA is not counted in `wanted`; where it was put into output
+     * ahead, `asked` is one more than `wanted`.
+     */
     unsigned wanted; /* taken from the owner */
     unsigned asked;  /* put into output */
     unsigned answered;
     unsigned accepted;  /* RCPTs with a 2xx */
-    struct buf waiting; /* RCPT lines wanted and not asked: an MX without PIPELINING */
+    bool data_ahead;    /* outbound_data_ahead() was called, and DATA is not answered */
+    struct buf waiting; /* lines wanted and not asked: an MX without PIPELINING */
 
     struct data_encoder encoder;
     struct outbound_facts facts;
@@ -84,6 +87,7 @@ enum outbound_event outbound_on_envelope(struct outbound *o, struct outbound_wha
 enum outbound_event outbound_on_refused(struct outbound *o, struct outbound_what *what);
 enum outbound_event outbound_on_data(struct outbound *o, struct outbound_what *what);
 enum outbound_event outbound_on_final(struct outbound *o, struct outbound_what *what);
+enum outbound_event outbound_on_reset(struct outbound *o, struct outbound_what *what);
 enum outbound_event outbound_on_quit(struct outbound *o);
 
 #endif

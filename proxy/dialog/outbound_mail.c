@@ -67,6 +67,7 @@ enum outbound_event outbound_mail(struct outbound *o, struct slice path,
         return too_large(o, params->size, what);
 
     o->facts.body_undeclared = eight_bit && !offers->eightbitmime;
+    o->facts.body_bytes = 0;
     if (offers->size && params->has_size)
         (void)snprintf(size, sizeof(size), " SIZE=%" PRIu64, params->size);
     outbound_putf(o, "MAIL FROM:<%.*s>%s%s%s\r\n", SLICE_ARG(path), size,
@@ -77,7 +78,7 @@ enum outbound_event outbound_mail(struct outbound *o, struct slice path,
     return OUTBOUND_NEED_INPUT;
 }
 
-/* The next queued RCPT of an MX without PIPELINING. */
+/* The next queued line. */
 static void ask_next(struct outbound *o)
 {
     struct slice line, rest;
@@ -89,17 +90,36 @@ static void ask_next(struct outbound *o)
     o->asked++;
 }
 
+/* RFC 2920 3.1: no command before the reply to the last one where PIPELINING is not offered. */
+static bool may_ask(const struct outbound *o)
+{
+    return o->facts.ehlo.pipelining || o->asked == o->answered;
+}
+
 void outbound_rcpt(struct outbound *o, struct slice path)
 {
     if (outbound_is_over(o))
         return;
     INVARIANT(o->phase == OUTBOUND_PHASE_ENVELOPE || o->phase == OUTBOUND_PHASE_RECIPIENTS);
+    INVARIANT(!o->data_ahead);
     check_path(path);
     INVARIANT(buf_addf(&o->waiting, "RCPT TO:<%.*s>\r\n", SLICE_ARG(path)));
     o->wanted++;
-    if (o->facts.ehlo.pipelining || o->asked == o->answered) /* RFC 2920 3.1 */
+    if (may_ask(o))
         ask_next(o);
     outbound_enter(o, OUTBOUND_PHASE_ENVELOPE);
+}
+
+void outbound_data_ahead(struct outbound *o)
+{
+    if (outbound_is_over(o))
+        return;
+    INVARIANT(o->phase == OUTBOUND_PHASE_ENVELOPE && o->wanted > 1 && !o->data_ahead);
+    o->data_ahead = true;
+    if (!o->facts.ehlo.pipelining)
+        return;
+    outbound_put(o, SLICE("DATA\r\n"));
+    o->asked++;
 }
 
 static enum outbound_event on_mail(struct outbound *o, struct outbound_what *what)
@@ -128,6 +148,15 @@ static enum outbound_event on_rcpt(struct outbound *o, struct outbound_what *wha
     return answer(o, OUTBOUND_RCPT, yes, what);
 }
 
+/* All RCPTs are answered. */
+static void envelope_done(struct outbound *o)
+{
+    bool data = o->asked > o->wanted || (o->data_ahead && o->accepted > 0);
+
+    o->data_ahead = data;
+    outbound_enter(o, data ? OUTBOUND_PHASE_DATA : OUTBOUND_PHASE_RECIPIENTS);
+}
+
 enum outbound_event outbound_on_envelope(struct outbound *o, struct outbound_what *what)
 {
     enum outbound_event event;
@@ -135,19 +164,24 @@ enum outbound_event outbound_on_envelope(struct outbound *o, struct outbound_wha
     if (o->reply.code / 100 == 3)
         return outbound_fail_words(o, REASON_PROTOCOL_ERROR, what);
     event = o->answered == 0 ? on_mail(o, what) : on_rcpt(o, what);
-    if (o->phase == OUTBOUND_PHASE_ENVELOPE && o->answered == o->asked) {
-        if (o->asked < o->wanted)
+    if (o->phase == OUTBOUND_PHASE_ENVELOPE) {
+        if (o->answered == o->wanted)
+            envelope_done(o);
+        else if (o->answered == o->asked)
             ask_next(o);
-        else
-            outbound_enter(o, OUTBOUND_PHASE_RECIPIENTS);
     }
     return event;
 }
 
 enum outbound_event outbound_on_refused(struct outbound *o, struct outbound_what *what)
 {
+    bool data = o->data_ahead && o->answered == o->wanted;
+
     if (o->reply.code == 421)
         return outbound_fail_words(o, REASON_LOST, what);
+    /* An MX that waits for a message must never read the next transaction as one. */
+    if (o->reply.code / 100 == 3 || (data && o->reply.code < 400))
+        return outbound_fail_words(o, REASON_PROTOCOL_ERROR, what);
     o->answered++;
     if (o->answered == o->asked)
         outbound_enter(o, OUTBOUND_PHASE_READY);
@@ -169,8 +203,14 @@ enum outbound_event outbound_on_data(struct outbound *o, struct outbound_what *w
     /* A 2xx to DATA is no leave to send, and never a delivery. */
     if (code < 400 && code != 354)
         return outbound_fail_words(o, REASON_PROTOCOL_ERROR, what);
+    /* Asked ahead, and it would take a message for nobody.  RFC 2920 3.1 would have a lone dot sent; we
+     * send none, for only a connection that ends without it leaves nothing behind. */
+    if (code == 354 && o->accepted == 0)
+        return outbound_fail_words(o, REASON_PROTOCOL_ERROR, what);
     if (says_goodbye(o))
         return answer(o, OUTBOUND_DATA, false, what);
+    o->data_ahead = false;
+    o->asked = o->wanted;
     if (code == 354) {
         outbound_enter(o, OUTBOUND_PHASE_BODY);
     } else {
@@ -182,30 +222,22 @@ enum outbound_event outbound_on_data(struct outbound *o, struct outbound_what *w
 
 void outbound_body(struct outbound *o, struct slice content)
 {
-    size_t before = o->output.n;
-
     if (outbound_is_over(o) || o->unasked)
         return;
     INVARIANT(o->phase == OUTBOUND_PHASE_BODY && content.n <= OUTBOUND_BODY_MAX);
     INVARIANT(data_encode(&o->encoder, content, &o->output));
-    o->written += o->output.n - before;
     o->facts.body_bytes += content.n;
 }
 
 void outbound_end(struct outbound *o)
 {
-    size_t before = o->output.n;
-
     if (outbound_is_over(o))
         return;
     INVARIANT(o->phase == OUTBOUND_PHASE_BODY);
     /* In the middle of an unasked reply there is no dot: its end could pass for the answer to it.
      */
-    if (!o->unasked) {
+    if (!o->unasked)
         INVARIANT(data_encode_end(&o->encoder, &o->output));
-        o->written += o->output.n - before;
-        o->asked_end = o->written;
-    }
     outbound_enter(o, OUTBOUND_PHASE_FINAL);
 }
 
@@ -220,12 +252,50 @@ enum outbound_event outbound_on_final(struct outbound *o, struct outbound_what *
     return answer(o, OUTBOUND_END, code / 100 == 2, what);
 }
 
+/* Behind an unanswered DATA a command could be read as a line of the message. */
+static bool takes_commands(const struct outbound *o)
+{
+    return (o->phase == OUTBOUND_PHASE_READY || o->phase == OUTBOUND_PHASE_ENVELOPE ||
+            o->phase == OUTBOUND_PHASE_REFUSED || o->phase == OUTBOUND_PHASE_RECIPIENTS) &&
+           !o->data_ahead;
+}
+
+void outbound_reset(struct outbound *o)
+{
+    if (outbound_is_over(o))
+        return;
+    INVARIANT(takes_commands(o));
+    buf_reset(&o->waiting);
+    INVARIANT(buf_add(&o->waiting, SLICE("RSET\r\n")));
+    o->wanted = o->asked + 1;
+    if (may_ask(o))
+        ask_next(o);
+    outbound_enter(o, OUTBOUND_PHASE_RESET);
+}
+
+enum outbound_event outbound_on_reset(struct outbound *o, struct outbound_what *what)
+{
+    bool last = o->answered + 1 == o->wanted; /* else to a MAIL or RCPT before RSET */
+
+    if (o->reply.code == 421)
+        return outbound_fail_words(o, REASON_LOST, what);
+    if (o->reply.code / 100 == 3 || (last && o->reply.code != 250))
+        return outbound_fail_words(o, REASON_PROTOCOL_ERROR, what);
+    o->answered++;
+    if (last) {
+        outbound_enter(o, OUTBOUND_PHASE_READY);
+        return OUTBOUND_READY;
+    }
+    if (o->answered == o->asked)
+        ask_next(o);
+    return OUTBOUND_NEED_INPUT;
+}
+
 void outbound_quit(struct outbound *o)
 {
     if (outbound_is_over(o))
         return;
-    INVARIANT(o->phase == OUTBOUND_PHASE_READY || o->phase == OUTBOUND_PHASE_ENVELOPE ||
-              o->phase == OUTBOUND_PHASE_REFUSED || o->phase == OUTBOUND_PHASE_RECIPIENTS);
+    INVARIANT(takes_commands(o) || o->phase == OUTBOUND_PHASE_RESET);
     outbound_enter(o, OUTBOUND_PHASE_QUIT);
 }
 

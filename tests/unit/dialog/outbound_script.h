@@ -185,6 +185,10 @@ static inline void script_act(struct player *p, struct slice line)
         outbound_rcpt(p->o, SLICE("r@mx.example"));
     } else if (slice_eq(word, SLICE("data"))) {
         outbound_data(p->o);
+    } else if (slice_eq(word, SLICE("ahead"))) {
+        outbound_data_ahead(p->o);
+    } else if (slice_eq(word, SLICE("reset"))) {
+        outbound_reset(p->o);
     } else if (slice_eq(word, SLICE("body"))) {
         script_body(p, arg);
     } else if (slice_eq(word, SLICE("end"))) {

@@ -22,6 +22,9 @@ static const char *const troubles[TROUBLES] = {
 #define PIPE HELLO "M: 250-mx.example\nM: 250 PIPELINING\n! ready\n"
 #define MAIL "> mail\nT: MAIL FROM:<s@client.example>\n"
 #define MAIL_OK MAIL "M: 250 ok\n! reply mail 250\n"
+#define AHEAD                                                                               \
+    "> mail\n> rcpt\n> ahead\nT: MAIL FROM:<s@client.example>\nT: RCPT TO:<r@mx.example>\n" \
+    "T: DATA\n"
 #define RCPT "> rcpt\nT: RCPT TO:<r@mx.example>\n"
 #define RCPT_OK MAIL_OK RCPT "M: 250 ok\n! reply rcpt 0 250\n"
 #define BODY PLAIN RCPT_OK "> data\nT: DATA\nM: 354 go\n! reply data 354\n"
@@ -112,7 +115,20 @@ static const struct row {
      LEVEL_NONE,
      PIPE "> mail\n> rcpt\nT: MAIL FROM:<s@client.example>\nT: RCPT TO:<r@mx.example>\n"
           "M: 550 no\n! reply mail 550\n= REFUSED\n",
-     {"= READY", "= READY", "! failed mail connection-lost 421", "= READY", "= READY",
+     {"= READY", "! failed mail protocol-error 354", "! failed mail connection-lost 421", "= READY",
+      "= READY", "! failed mail protocol-error 0", "! failed mail connection-lost 0",
+      "! failed mail timeout 0"}},
+    {"REFUSED, DATA ahead",
+     LEVEL_NONE,
+     PIPE AHEAD "M: 550 no\nM: 503 no\n! reply mail 550\n= REFUSED\n",
+     {"! failed mail protocol-error 250", "! failed mail protocol-error 354",
+      "! failed mail connection-lost 421", "= READY", "= READY", "! failed mail protocol-error 0",
+      "! failed mail connection-lost 0", "! failed mail timeout 0"}},
+    {"RESET",
+     LEVEL_NONE,
+     PLAIN RCPT_OK "> reset\nT: RSET\n= RESET\n",
+     {"! ready\n= READY", "! failed mail protocol-error 354", "! failed mail connection-lost 421",
+      "! failed mail protocol-error 451", "! failed mail protocol-error 554",
       "! failed mail protocol-error 0", "! failed mail connection-lost 0",
       "! failed mail timeout 0"}},
     {"RECIPIENTS",
@@ -129,6 +145,20 @@ static const struct row {
       "! reply data 451\n= RECIPIENTS", "! reply data 554\n= RECIPIENTS",
       "! failed data protocol-error 0", "! failed data connection-lost 0",
       "! failed data timeout 0"}},
+    {"DATA ahead",
+     LEVEL_NONE,
+     PIPE AHEAD "M: 250 ok\nM: 250 ok\n! reply mail 250\n! reply rcpt 0 250\n= DATA\n",
+     {"! failed data protocol-error 250", "! reply data 354\n= BODY", "! reply data 421\n= GOODBYE",
+      "! reply data 451\n= RECIPIENTS", "! reply data 554\n= RECIPIENTS",
+      "! failed data protocol-error 0", "! failed data connection-lost 0",
+      "! failed data timeout 0"}},
+    {"DATA ahead of nobody",
+     LEVEL_NONE,
+     PIPE AHEAD "M: 250 ok\nM: 550 no\n! reply mail 250\n! reply rcpt 0 550\n= DATA\n",
+     {"! failed data protocol-error 250", "! failed data protocol-error 354",
+      "! reply data 421\n= GOODBYE", "! reply data 451\n= RECIPIENTS",
+      "! reply data 554\n= RECIPIENTS", "! failed data protocol-error 0",
+      "! failed data connection-lost 0", "! failed data timeout 0"}},
     {"BODY",
      LEVEL_NONE,
      BODY "> body hi|\nT: hi\n= BODY\n",
