@@ -13,6 +13,7 @@
 #include "proxy/base/invariant.h"
 #include "proxy/base/mem.h"
 #include "proxy/net/loop_internal.h"
+#include "proxy/net/watchdog_internal.h"
 
 #define LOOP_MAGIC 0x4c4f4f50u
 #define TIMER_MAGIC 0x54494d45u
@@ -55,6 +56,7 @@ struct loop {
 
     struct signal_watch *signals;
     struct loop_hook *hooks;
+    struct watchdog *watchdog; /* NULL but in test builds */
 };
 
 struct timer {
@@ -100,6 +102,7 @@ static void run_deferred(struct loop *l)
     for (size_t i = 0; i < l->deferred_count; i++) {
         struct call c = l->deferred[i];
 
+        watchdog_next(l->watchdog, "deferred", (uintptr_t)c.fn);
         c.fn(c.owner);
     }
     l->deferred_count = 0;
@@ -107,15 +110,19 @@ static void run_deferred(struct loop *l)
 
 void loop_enter(struct loop *l)
 {
-    if (l->depth++ == 0)
+    if (l->depth++ == 0) {
         l->now = clock_mono();
+        watchdog_turn(l->watchdog, (uintptr_t)__builtin_return_address(0));
+    }
 }
 
 void loop_leave(struct loop *l)
 {
     INVARIANT(l->depth > 0);
-    if (l->depth == 1)
+    if (l->depth == 1) {
         run_deferred(l);
+        watchdog_turned(l->watchdog);
+    }
     l->depth--;
 }
 
@@ -194,6 +201,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         ;
     for (p = take_posted(l); p != NULL; p = next) {
         next = p->next;
+        watchdog_next(l->watchdog, "posted", (uintptr_t)p->call.fn);
         p->call.fn(p->call.owner);
         free(p);
     }
@@ -259,6 +267,7 @@ struct loop *loop_new(void)
 
     l->magic = LOOP_MAGIC;
     l->posted_last = &l->posted;
+    l->watchdog = watchdog_new();
     (void)pthread_mutex_init(&l->lock, NULL);
     atomic_init(&l->stopping, false);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -276,9 +285,11 @@ failed:
 
 void loop_run(struct loop *l)
 {
+    watchdog_attach(l->watchdog);
     while (!atomic_exchange(&l->stopping, false))
         if (event_base_loop(l->base, EVLOOP_ONCE) < 0)
             break;
+    watchdog_detach(l->watchdog);
 }
 
 void loop_stop(struct loop *l)
@@ -330,6 +341,7 @@ void loop_free(struct loop **loop)
     if (l->wake_fd >= 0)
         (void)close(l->wake_fd);
     (void)pthread_mutex_destroy(&l->lock);
+    watchdog_free(&l->watchdog);
     free(l->deferred);
     free(l);
 }
@@ -358,6 +370,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     }
     loop_enter(l);
     t->armed = false;
+    watchdog_next(l->watchdog, "timer", (uintptr_t)t->call.fn);
     t->call.fn(t->call.owner); /* may free the timer */
     loop_leave(l);
 }
@@ -416,6 +429,7 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
     (void)signo;
     (void)what;
     loop_enter(l);
+    watchdog_next(l->watchdog, "signal", (uintptr_t)w->call.fn);
     w->call.fn(w->call.owner);
     loop_leave(l);
 }

@@ -40,8 +40,9 @@ bool loop_post(struct loop *l, loop_fn *fn, void *owner);
 
 /*
  * In test builds (TLSMEND_WATCHDOG) a turn of any loop that takes longer than LOOP_BLOCKED_MS, without the time that
- * its thread waited for a processor, is one line on stderr: "tlsmend: loop blocked for 63 ms in FUNCTION".  The
- * integration tests look for it.
+ * its thread waited for a processor, is one line on stderr: "tlsmend: loop blocked for 63 ms in FUNCTION (KIND)":
+ * the longest part of the turn, e.g. "stream.c:work (deferred)"; KIND is event, timer, posted, deferred or signal.
+ * The integration tests look for it.
  */
 #define LOOP_BLOCKED_MS 50
 

@@ -32,7 +32,7 @@ FOREIGN_TARGETS = {  # CMake's names of the foreign libraries
     "store": {"dep::sqlite", "Threads::Threads"}, "relay": {"Threads::Threads"},
     "cli": {"dep::jansson"},
 }
-LIBC = re.compile(r"(assert|ctype|errno|inttypes|limits|math|signal|stdalign|stdarg|stdatomic|stdbool|"
+LIBC = re.compile(r"(assert|ctype|elf|errno|inttypes|limits|math|signal|stdalign|stdarg|stdatomic|stdbool|"
                   r"stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|time|fcntl|getopt|grp|"
                   r"netdb|poll|pthread|pwd|sched|syslog|unistd|arpa/inet|net/if|ifaddrs|"
                   r"netinet/[a-z]+|sys/[a-z]+|linux/[a-z_]+)\.h")

@@ -6,7 +6,7 @@ import subprocess
 
 from tree import ROOT, Lint
 
-PROMISED = {"release": "", "debug": "", "clang": "", "asan": "address,undefined", "tsan": "thread",
+PROMISED = {"release": "", "debug": "", "watched": "", "clang": "", "asan": "address,undefined", "tsan": "thread",
             "fuzz": "address,undefined"}
 
 lint = Lint("presets")
@@ -28,6 +28,9 @@ if lint.need("CMakePresets.json"):
         variables = configure[name].get("cacheVariables", {})
         if variables.get("TLSMEND_SANITIZE", "") != sanitizers:
             lint.fail(f"preset {name} should have TLSMEND_SANITIZE={sanitizers!r}", path)
+        watchdog = variables.get("TLSMEND_WATCHDOG", "OFF") == "ON"
+        if watchdog != (name in {"debug", "watched", "clang"}):
+            lint.fail(f"preset {name}: only builds for tests have the loop's watchdog", path)
         if name in {"clang", "fuzz"} and variables.get("CMAKE_C_COMPILER") != "clang":
             lint.fail(f"preset {name} is not built with clang", path)
     run = subprocess.run(["cmake", "--list-presets"], cwd=ROOT, capture_output=True, text=True,
