@@ -7,14 +7,18 @@
  *      A script is text, one step per line:
  *        M: text      the MX sends a line; M and m lines in a row are one segment
  *        m: text      ... without the line end
- *        T: text      tlsmend sends exactly these lines, and they leave for the MX ("T: -":
- * nothing) > act        the owner: mail, mail size=N, mail 8bit, mail requiretls, rcpt, data, body TEXT, end, quit,
- *                     tls trusted, tls untrusted, lost, timeout, unsent
+ *        T: text      tlsmend sends exactly these lines, and they leave for the MX ("T: -": nothing)
+ *        > act        the owner: mail, mail size=N, mail 8bit, mail requiretls, rcpt, data, ahead,
+ *                     reset, body TEXT, end, quit, tls trusted, tls untrusted, lost, timeout,
+ *                     unsent, "renew LEVEL trusted" ("... untrusted", "... requiretls": what the
+ *                     owner says was reached)
  *        ! event      the next event: ready, starttls, closed, "reply mail 250", "reply rcpt 0
- * 550", "reply data 354", "reply end 250", "failed STAGE TOKEN CODE" ~ text       the detail of the
- * last event has this text in it = PHASE      the machine is in that phase In `body`, "|" stands
- * for CRLF.  Every script is played with whole segments, with every segment cut in two at every
- * place, and byte by byte: the answers must be the same.
+ *                     550", "reply data 354", "reply end 250", "failed STAGE TOKEN CODE"; and what
+ *                     renew gave: met, unmet
+ *        ~ text       the detail of the last event has this text in it
+ *        = PHASE      the machine is in that phase
+ *      In `body`, "|" stands for CRLF.  Every script is played with whole segments, with every
+ *      segment cut in two at every place, and byte by byte: the answers must be the same.
  */
 #ifndef TLSMEND_TESTS_OUTBOUND_SCRIPT_H
 #define TLSMEND_TESTS_OUTBOUND_SCRIPT_H
@@ -46,6 +50,7 @@ struct script {
 struct player {
     const struct script *script;
     struct outbound *o;
+    struct demand renewed; /* lent to the machine by the last renew */
     size_t cut;
     size_t longest; /* segment seen */
     struct buf segment;
@@ -161,6 +166,28 @@ static inline void script_body(struct player *p, struct slice text)
     buf_clear(&wire);
 }
 
+/* "LEVEL REACHED": the machine must do the rest. */
+static inline void script_renew(struct player *p, struct slice arg)
+{
+    struct slice level, got, rest = arg;
+    struct tls_reached reached = {.tls = true};
+
+    assert_true(slice_word(&rest, &level) && slice_word(&rest, &got));
+    p->renewed = (struct demand){.policy_id = ""};
+    if (slice_eq(level, SLICE("requiretls"))) {
+        p->renewed.level = LEVEL_MAY;
+        p->renewed.needs = NEED_TLS | NEED_REQUIRETLS;
+    } else {
+        assert_true(tls_level_find(level, &p->renewed.level));
+        p->renewed.needs = tls_level_needs(p->renewed.level);
+    }
+    reached.chain = reached.name = slice_eq(got, SLICE("trusted"));
+    reached.requiretls = slice_eq(got, SLICE("requiretls")); /* never believed: EHLO said */
+    (void)snprintf(p->events[p->event_count++], sizeof(p->events[0]), "%s",
+                   outbound_renew(p->o, &p->renewed, &reached) ? "met" : "unmet");
+    reached = (struct tls_reached){0}; /* it was copied */
+}
+
 static inline void script_act(struct player *p, struct slice line)
 {
     struct slice rest = line, word, arg;
@@ -189,6 +216,8 @@ static inline void script_act(struct player *p, struct slice line)
         outbound_data_ahead(p->o);
     } else if (slice_eq(word, SLICE("reset"))) {
         outbound_reset(p->o);
+    } else if (slice_eq(word, SLICE("renew"))) {
+        script_renew(p, arg);
     } else if (slice_eq(word, SLICE("body"))) {
         script_body(p, arg);
     } else if (slice_eq(word, SLICE("end"))) {
