@@ -44,13 +44,20 @@ static void grow(struct buf *b, size_t size)
     b->size = want;
 }
 
+bool buf_reserve(struct buf *b, size_t n)
+{
+    if (n > b->cap - b->n)
+        return false;
+    grow(b, b->n + n);
+    return true;
+}
+
 bool buf_add(struct buf *b, struct slice s)
 {
-    if (s.n > b->cap - b->n)
-        return false;
     if (s.n == 0)
         return true;
-    grow(b, b->n + s.n);
+    if (!buf_reserve(b, s.n))
+        return false;
     memcpy(b->p + b->n, s.p, s.n);
     b->n += s.n;
     return true;

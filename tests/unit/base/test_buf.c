@@ -66,12 +66,34 @@ static void many_appends_keep_every_byte(void **state)
     buf_clear(&b);
 }
 
+static void room_is_made_within_the_cap(void **state)
+{
+    struct buf b;
+    const char *p;
+
+    (void)state;
+    buf_init(&b, 1000);
+    assert_true(buf_add(&b, SLICE("x")));
+    assert_true(buf_reserve(&b, 999));
+    assert_int_equal(b.n, 1);
+    assert_true(b.size >= 1000);
+    p = b.p;
+    for (int i = 0; i < 999; i++)
+        assert_true(buf_addc(&b, 'y'));
+    assert_ptr_equal(b.p, p);
+    assert_true(buf_reserve(&b, 0));
+    assert_false(buf_reserve(&b, 1));
+    assert_int_equal(b.n, 1000);
+    buf_clear(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_buffer_is_left_as_it_was),
         cmocka_unit_test(an_empty_buffer_has_an_empty_slice),
         cmocka_unit_test(many_appends_keep_every_byte),
+        cmocka_unit_test(room_is_made_within_the_cap),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

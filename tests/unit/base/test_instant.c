@@ -44,6 +44,7 @@ static void dates_and_back(void **state)
                             cases[i].whole != NULL ? cases[i].whole : cases[i].text);
     }
     assert_string_equal(instant_text(INT64_MAX, out), "292278994-08-17T07:12:55.807Z");
+    assert_string_equal(instant_text(INT64_MIN, out), "-292275055-05-16T16:47:04.192Z");
 }
 
 static void no_real_day_is_refused(void **state)

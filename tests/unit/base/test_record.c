@@ -144,6 +144,54 @@ static void no_byte_gets_through_raw(void **state)
     buf_clear(&out);
 }
 
+/* Escaped as docs/log.md says, without any regard to speed; behind it stands an ASCII letter or the
+ * end. */
+static const char *escaped(int byte, render_fn *render, char out[8])
+{
+    bool odd = byte < 0x20 || byte >= 0x7f;
+
+    if (odd && render == record_text)
+        (void)snprintf(out, 8, "\\x%02X", (unsigned)byte);
+    else if (odd && byte < 0x80)
+        (void)snprintf(out, 8, "\\u%04x", (unsigned)byte);
+    else if (odd)
+        (void)snprintf(out, 8, "\\ufffd");
+    else
+        (void)snprintf(out, 8, "%s%c", byte == '"' || byte == '\\' ? "\\" : "", byte);
+    return out;
+}
+
+/* What needs no escape is copied in pieces: every byte at every place of a text. */
+static void a_byte_is_the_same_at_any_place(void **state)
+{
+    static const char letters[] = "aaaaaaaaaaaaaaaaaaaaaaa";
+    char in[sizeof(letters) - 1], want[256], alone[8];
+
+    (void)state;
+    for (int byte = 0; byte < 256; byte++)
+        for (size_t n = 1; n <= sizeof(in); n++)
+            for (size_t at = 0; at < n; at++) {
+                struct record *r = record_new("x", RECORD_INFO, 0);
+                bool quotes = byte == ' ' || byte == '"' || byte == '=';
+                int before = (int)at, behind = (int)(n - at - 1);
+
+                memcpy(in, letters, sizeof(in));
+                in[at] = (char)byte;
+                record_str(r, "v", slice_of(in, n));
+                (void)snprintf(want, sizeof(want),
+                               "{\"time\":\"1970-01-01T00:00:00.000Z\",\"event\":\"x\","
+                               "\"severity\":\"info\",\"v\":\"%.*s%s%.*s\"}\n",
+                               before, letters, escaped(byte, record_json, alone), behind, letters);
+                assert_renders(r, record_json, want);
+                (void)snprintf(want, sizeof(want), "00:00:00 x  v=%s%.*s%s%.*s%s\n",
+                               quotes ? "\"" : "", before, letters,
+                               escaped(byte, record_text, alone), behind, letters,
+                               quotes ? "\"" : "");
+                assert_renders(r, record_text, want);
+                record_free(r);
+            }
+}
+
 static void long_values_are_cut_between_characters(void **state)
 {
     static const char euro[] = {'\xe2', '\x82', '\xac'};
@@ -203,6 +251,7 @@ int main(void)
         cmocka_unit_test(severity_is_seen),
         cmocka_unit_test(a_peer_cannot_write_the_log),
         cmocka_unit_test(no_byte_gets_through_raw),
+        cmocka_unit_test(a_byte_is_the_same_at_any_place),
         cmocka_unit_test(long_values_are_cut_between_characters),
         cmocka_unit_test(a_line_that_does_not_fit_is_not_begun),
     };
