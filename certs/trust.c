@@ -129,6 +129,49 @@ static char *read_file(struct trust_store *t, const char *path, size_t *n, const
     return text;
 }
 
+/* ---- the digest of the content ---- */
+
+_Static_assert(TRUST_DIGEST_LENGTH == SHA256_DIGEST_LENGTH, "it is a SHA-256");
+
+static int compare_digests(const void *a, const void *b)
+{
+    return memcmp(a, b, TRUST_DIGEST_LENGTH);
+}
+
+/* The digests are sorted: in which order the files name their content does not matter. */
+static void digest_kind(SHA256_CTX *sum, unsigned char (*digests)[TRUST_DIGEST_LENGTH],
+                        uint64_t count)
+{
+    if (count > 0)
+        qsort(digests, (size_t)count, TRUST_DIGEST_LENGTH, compare_digests);
+    SHA256_Update(sum, &count, sizeof(count));
+    SHA256_Update(sum, digests, (size_t)count * TRUST_DIGEST_LENGTH);
+}
+
+static void make_digest(struct trust_store *t)
+{
+    size_t most = t->anchor_count > t->crl_count ? t->anchor_count : t->crl_count;
+    unsigned char(*digests)[TRUST_DIGEST_LENGTH] = mem_array(most + 1, TRUST_DIGEST_LENGTH);
+    SHA256_CTX sum;
+
+    SHA256_Init(&sum);
+    for (size_t i = 0; i < t->anchor_count; i++)
+        SHA256((const uint8_t *)t->anchors[i]->der.p, t->anchors[i]->der.n, digests[i]);
+    digest_kind(&sum, digests, t->anchor_count);
+    for (size_t i = 0; i < t->crl_count; i++)
+        SHA256((const uint8_t *)t->crls[i]->der.p, t->crls[i]->der.n, digests[i]);
+    digest_kind(&sum, digests, t->crl_count);
+    SHA256_Final(t->digest, &sum);
+    free(digests);
+}
+
+const unsigned char *trust_digest(const struct trust_store *t)
+{
+    return t->digest;
+}
+
+/* ---- loading ---- */
+
 struct load {
     struct trust_store *store;
     size_t blocks, added;
@@ -223,8 +266,10 @@ struct trust_store *trust_load(const struct trust_params *p, struct buf *error)
         (void)buf_add(error, SLICE("no trust store is configured: set tls.trust_store"));
         good = false;
     }
-    if (good)
+    if (good) {
+        make_digest(t);
         return t;
+    }
     trust_free(t);
     return NULL;
 }
@@ -236,8 +281,10 @@ struct trust_store *trust_from_der(const struct slice *anchors, size_t count, st
     for (size_t i = 0; i < count; i++)
         if (!add_anchor(t, anchors[i]))
             t->skipped++;
-    if (t->anchor_count > 0 || count == 0)
+    if (t->anchor_count > 0 || count == 0) {
+        make_digest(t);
         return t;
+    }
     (void)buf_add(error, SLICE("none of the anchors is a certificate that can be read"));
     trust_free(t);
     return NULL;

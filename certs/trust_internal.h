@@ -26,6 +26,7 @@ struct trust_store {
     size_t crl_count;
     struct trust_file *files;
     size_t file_count;
+    unsigned char digest[TRUST_DIGEST_LENGTH];
 };
 
 /* The anchor with these very bytes, NULL: none. */

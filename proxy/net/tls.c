@@ -3,6 +3,8 @@
 #include "proxy/net/tls.h"
 
 #include <openssl/err.h>
+#include <openssl/pool.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "proxy/base/mem.h"
@@ -34,18 +36,31 @@ static const uint16_t compact_signatures[] = {
     SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_RSA_PSS_RSAE_SHA384, SSL_SIGN_RSA_PKCS1_SHA384,
 };
 
+/*
+ * One memory for each certificate, however many connections and sessions show it.  Never freed: a session
+ * outlives the context it was made in, and each certificate must find its pool when it goes.
+ */
+static CRYPTO_BUFFER_POOL *certificates;
+static pthread_once_t certificates_once = PTHREAD_ONCE_INIT;
+
+static void make_certificates(void)
+{
+    certificates = CRYPTO_BUFFER_POOL_new();
+}
+
 static bool configure(SSL_CTX *ctx)
 {
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_strict_cipher_list(ctx, suites) != 1 || !tls_compat_groups(ctx) ||
-        SSL_CTX_set_verify_algorithm_prefs(ctx, signatures, COUNT(signatures)) != 1)
+        SSL_CTX_set_verify_algorithm_prefs(ctx, signatures, COUNT(signatures)) != 1 ||
+        pthread_once(&certificates_once, make_certificates) != 0 || certificates == NULL)
         return false;
+    SSL_CTX_set0_buffer_pool(ctx, certificates);
     SSL_CTX_set_custom_verify(ctx, SSL_VERIFY_PEER, tls_verify);
     SSL_CTX_set_cert_cb(ctx, tls_on_certificate_request, NULL);
     SSL_CTX_set_max_cert_list(ctx, CHAIN_BYTES_MAX);
-    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+    tls_resume_setup(ctx);
     /* The unsent bytes live in an evbuffer, which moves them. */
     (void)SSL_CTX_set_mode(ctx,
                            SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);

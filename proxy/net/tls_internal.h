@@ -22,6 +22,8 @@
 #define TLS_WIRE_IN_HIGH (20 * 1024)
 #define TLS_WIRE_OUT_HIGH (20 * 1024)
 #define TLS_CHUNK 16384
+/* Session tickets taken from one connection: one to follow it, and some for those beside it. */
+#define TLS_TICKETS_MAX 4
 
 struct tls_context {
     atomic_uint holds;
@@ -40,20 +42,14 @@ struct tls_wire {
     bool done;              /* the handshake is complete */
     bool said_bye;
 
-    unsigned needs; /* the request, copied */
+    unsigned needs;
     enum tls_rung rung;
-    struct slice host;
-    enum tls_version min_version;
-    struct trust_store *trust;
-    struct slice *names;
-    size_t name_count;
-    struct fingerprint *fingerprints;
-    size_t fingerprint_count;
-    struct tlsa_record *tlsa; /* each with its own copy of the data */
-    size_t tlsa_count;
-    struct slice *dane_names;
-    size_t dane_name_count;
-    int min_rsa_bits;
+    struct tls_request *asked; /* a copy; gone when the handshake is complete */
+
+    struct tls_sessions *sessions; /* NULL: nothing is offered and no ticket is taken */
+    unsigned char session_key[TLS_DIGEST_LENGTH];
+    bool offered;     /* a session; its chain is judged already, by this request and just now */
+    unsigned tickets; /* that came */
 
     bool verified;          /* the verify callback has come */
     enum reason refusal;    /* by it; OK: none */
@@ -82,10 +78,25 @@ void tls_wire_fail(struct tls_wire *w, enum reason why, const char *detail);
 /* tls_wire.c: for BIO_METHOD */
 bool tls_wire_bio_method(struct tls_context *c);
 
+/* tls_request.c.  The copy: without SNI, trust held. */
+struct tls_request *tls_request_copy(const struct tls_request *req);
+void tls_request_free(struct tls_request **req);
+
+/* tls_resume.c */
+void tls_resume_setup(SSL_CTX *ctx);
+/* Offers a session where one is kept whose chain still stands. */
+void tls_resume_offer(struct tls_wire *w);
+/* The handshake failed: what was offered is not offered again. */
+void tls_resume_failed(struct tls_wire *w);
+
 /* tls.c: what this rung of the ladder offers.  False: the library refuses. */
 bool tls_offer(SSL *ssl, enum tls_rung rung, enum tls_version least);
 
-/* tls_verify.c: what the certificates give */
+/* tls_verify.c: the judgements into w->facts, and OK or why the needs cannot live with them */
+enum reason tls_judge(struct tls_wire *w, const STACK_OF(CRYPTO_BUFFER) * chain,
+                      struct slice staple);
+void tls_unjudge(struct tls_wire *w);
+/* What the certificates give. */
 void tls_verify_reached(const struct tls_wire *w, struct tls_reached *out);
 /* With w->refusal: the words of the judgement that refused, which also may live in `scratch`. */
 const char *tls_verify_detail(const struct tls_wire *w, char scratch[TLS_DETAIL_MAX]);

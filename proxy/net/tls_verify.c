@@ -44,12 +44,12 @@ static void host_detail(const struct tls_wire *w, struct buf *out)
     const struct judgement *j = &w->facts.judgement;
     const struct cert_facts *leaf = j->fact_count > 0 ? &j->facts[0] : NULL;
 
-    if (w->host.n == 0) {
+    if (w->asked->host.n == 0) {
         (void)buf_add(out, SLICE("the host is an address and no certificate names one"));
         return;
     }
     (void)buf_add(out, SLICE("wanted "));
-    escape_add(w->host, out);
+    escape_add(w->asked->host, out);
     (void)buf_add(out, SLICE(", the name of the MX host itself"));
     if (leaf == NULL || leaf->names_kept == 0) {
         (void)buf_add(out, SLICE("; it names no host"));
@@ -69,7 +69,7 @@ static void judge_nameless(struct tls_wire *w)
     struct judgement *j = &w->facts.judgement;
     struct buf text;
 
-    j->name_ok = w->host.n > 0 && j->host_ok;
+    j->name_ok = w->asked->host.n > 0 && j->host_ok;
     if (j->name_ok || j->reason != REASON_OK)
         return;
     buf_init(&text, sizeof(j->detail) - 1);
@@ -79,29 +79,26 @@ static void judge_nameless(struct tls_wire *w)
     buf_clear(&text);
 }
 
-static void judge_pkix(struct tls_wire *w, const struct slice *chain, size_t count)
+static void judge_pkix(struct tls_wire *w, const struct slice *chain, size_t count,
+                       struct slice staple)
 {
-    const uint8_t *staple = NULL;
-    size_t staple_length = 0;
     struct judge_request req = {
-        .trust = w->trust,
+        .trust = w->asked->trust,
         .chain = chain,
         .chain_count = count,
-        .names = w->names,
-        .name_count = w->name_count,
-        .host = w->host,
-        .fingerprints = w->fingerprints,
-        .fingerprint_count = w->fingerprint_count,
+        .names = w->asked->names,
+        .name_count = w->asked->name_count,
+        .host = w->asked->host,
+        .fingerprints = w->asked->fingerprints,
+        .fingerprint_count = w->asked->fingerprint_count,
+        .ocsp = staple,
         .skip_must_staple = w->rung != RUNG_FULL, /* the compact hello asks for none */
         .now = loop_wall(),
-        .min_rsa_bits = w->min_rsa_bits,
+        .min_rsa_bits = w->asked->min_rsa_bits,
     };
 
-    SSL_get0_ocsp_response(w->ssl, &staple, &staple_length);
-    if (staple_length > 0)
-        req.ocsp = slice_of(staple, staple_length);
     judge_chain(&req, &w->facts.judgement);
-    if (w->name_count == 0)
+    if (w->asked->name_count == 0)
         judge_nameless(w);
     w->facts.judged = true;
 }
@@ -109,36 +106,19 @@ static void judge_pkix(struct tls_wire *w, const struct slice *chain, size_t cou
 static void judge_dane(struct tls_wire *w, const struct slice *chain, size_t count)
 {
     struct dane_request req = {
-        .records = w->tlsa,
-        .record_count = w->tlsa_count,
+        .records = w->asked->tlsa,
+        .record_count = w->asked->tlsa_count,
         .chain = chain,
         .chain_count = count,
-        .names = w->dane_names,
-        .name_count = w->dane_name_count,
+        .names = w->asked->dane_names,
+        .name_count = w->asked->dane_name_count,
         .now = loop_wall(),
-        .min_rsa_bits = w->min_rsa_bits,
+        .min_rsa_bits = w->asked->min_rsa_bits,
     };
 
     w->facts.dane = (struct dane_judgement){.reason = REASON_CERT_UNCHECKED};
     dane_judge(&req, &w->facts.dane);
     w->facts.dane_judged = true;
-}
-
-static void judge(struct tls_wire *w, const STACK_OF(CRYPTO_BUFFER) * sent)
-{
-    size_t count = sk_CRYPTO_BUFFER_num(sent);
-    struct slice *chain = mem_array(count, sizeof(*chain));
-
-    for (size_t i = 0; i < count; i++) {
-        const CRYPTO_BUFFER *one = sk_CRYPTO_BUFFER_value(sent, i);
-
-        chain[i] = slice_of(CRYPTO_BUFFER_data(one), CRYPTO_BUFFER_len(one));
-    }
-    if (w->trust != NULL)
-        judge_pkix(w, chain, count);
-    if (w->tlsa_count > 0)
-        judge_dane(w, chain, count);
-    free(chain);
 }
 
 /* What the certificates give; TLS itself is nearly there. */
@@ -149,7 +129,7 @@ void tls_verify_reached(const struct tls_wire *w, struct tls_reached *out)
     *out = (struct tls_reached){
         .tls = true,
         .chain = w->facts.judged && j->chain_ok,
-        .name = w->facts.judged && w->name_count > 0 && j->name_ok,
+        .name = w->facts.judged && w->asked->name_count > 0 && j->name_ok,
         .host = w->facts.judged && j->host_ok,
         .pinned = w->facts.judged && j->pinned,
         .tlsa = w->facts.dane_judged && w->facts.dane.reason == REASON_OK,
@@ -192,20 +172,58 @@ const char *tls_verify_detail(const struct tls_wire *w, char scratch[TLS_DETAIL_
     return scratch;
 }
 
+enum reason tls_judge(struct tls_wire *w, const STACK_OF(CRYPTO_BUFFER) * sent, struct slice staple)
+{
+    size_t count = sent != NULL ? sk_CRYPTO_BUFFER_num(sent) : 0;
+    struct slice *chain;
+
+    if (count == 0)
+        return REASON_CERT_NONE;
+    chain = mem_array(count, sizeof(*chain));
+    for (size_t i = 0; i < count; i++) {
+        const CRYPTO_BUFFER *one = sk_CRYPTO_BUFFER_value(sent, i);
+
+        chain[i] = slice_of(CRYPTO_BUFFER_data(one), CRYPTO_BUFFER_len(one));
+    }
+    if (w->asked->trust != NULL)
+        judge_pkix(w, chain, count, staple);
+    if (w->asked->tlsa_count > 0)
+        judge_dane(w, chain, count);
+    free(chain);
+    return refusal(w);
+}
+
+void tls_unjudge(struct tls_wire *w)
+{
+    if (w->facts.judged)
+        judgement_clear(&w->facts.judgement);
+    w->facts.judged = w->facts.dane_judged = false;
+}
+
+static enum reason judge_peer(struct tls_wire *w)
+{
+    const uint8_t *staple = NULL;
+    size_t length = 0;
+
+    SSL_get0_ocsp_response(w->ssl, &staple, &length);
+    return tls_judge(w, SSL_get0_peer_certificates(w->ssl),
+                     length > 0 ? slice_of(staple, length) : SLICE_NONE);
+}
+
+/* Of a resumption too: SSL_CTX_set_reverify_on_resume(). */
 enum ssl_verify_result_t tls_verify(SSL *ssl, uint8_t *alert)
 {
     struct tls_wire *w = OBJ_CAST(tls_wire, TLS_WIRE_MAGIC, SSL_get_app_data(ssl));
-    const STACK_OF(CRYPTO_BUFFER) *sent = SSL_get0_peer_certificates(ssl);
-    bool any = sent != NULL && sk_CRYPTO_BUFFER_num(sent) > 0;
 
     if (w->verified) { /* a second handshake on this connection: there is none */
         w->refusal = REASON_CERT_UNCHECKED;
+    } else if (SSL_session_reused(ssl)) { /* judged before the hello, or nothing is known */
+        w->refusal = w->offered ? refusal(w) : REASON_CERT_UNCHECKED;
     } else {
-        w->verified = true;
-        if (any)
-            judge(w, sent);
-        w->refusal = any ? refusal(w) : REASON_CERT_NONE;
+        tls_unjudge(w);
+        w->refusal = judge_peer(w);
     }
+    w->verified = true;
     if (w->refusal == REASON_OK)
         return ssl_verify_ok;
     *alert = alert_for(w->refusal);

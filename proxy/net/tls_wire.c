@@ -11,6 +11,7 @@
 #include "proxy/base/mem.h"
 #include "proxy/net/tls_compat_internal.h"
 #include "proxy/net/tls_internal.h"
+#include "proxy/net/tls_sessions_internal.h"
 
 /* ---- the BIO: records come from `in` and go to `out`, nobody else copies them ---- */
 
@@ -65,53 +66,6 @@ bool tls_wire_bio_method(struct tls_context *c)
 
 /* ---- making and freeing ---- */
 
-static struct slice *copy_names(const struct slice *names, size_t count)
-{
-    struct slice *copies = mem_array(count, sizeof(*copies));
-
-    for (size_t i = 0; i < count; i++)
-        copies[i] = slice_of(slice_dup(names[i]), names[i].n);
-    return copies;
-}
-
-static void free_names(struct slice *names, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        free((char *)names[i].p);
-    free(names);
-}
-
-static void copy_tlsa(struct tls_wire *w, const struct tls_request *req)
-{
-    w->tlsa = mem_array(req->tlsa_count, sizeof(*w->tlsa));
-    w->tlsa_count = req->tlsa_count;
-    for (size_t i = 0; i < req->tlsa_count; i++) {
-        w->tlsa[i] = req->tlsa[i];
-        w->tlsa[i].data = slice_of(slice_dup(req->tlsa[i].data), req->tlsa[i].data.n);
-    }
-    w->dane_names = copy_names(req->dane_names, req->dane_name_count);
-    w->dane_name_count = req->dane_name_count;
-}
-
-static void copy_request(struct tls_wire *w, const struct tls_request *req)
-{
-    w->needs = req->needs;
-    w->rung = req->rung;
-    w->host = slice_of(slice_dup(req->host), req->host.n);
-    w->min_version = req->min_version;
-    w->min_rsa_bits = req->min_rsa_bits;
-    if (req->trust != NULL)
-        w->trust = trust_hold(req->trust);
-    w->names = copy_names(req->names, req->name_count);
-    w->name_count = req->name_count;
-    copy_tlsa(w, req);
-    w->fingerprints = mem_array(req->fingerprint_count, sizeof(*w->fingerprints));
-    w->fingerprint_count = req->fingerprint_count;
-    if (req->fingerprint_count > 0)
-        memcpy(w->fingerprints, req->fingerprints,
-               req->fingerprint_count * sizeof(*w->fingerprints));
-}
-
 /* C-TLS-07: a host name, never an address. */
 static bool set_sni(SSL *ssl, const char *name)
 {
@@ -128,7 +82,7 @@ static bool open_ssl(struct tls_wire *w, const struct tls_request *req)
 
     w->ssl = SSL_new(w->context->ssl);
     if (w->ssl == NULL || SSL_set_app_data(w->ssl, w) != 1 || !set_sni(w->ssl, req->sni) ||
-        !tls_offer(w->ssl, w->rung, w->min_version))
+        !tls_offer(w->ssl, w->rung, req->min_version))
         return false;
     bio = BIO_new(w->context->bio);
     if (bio == NULL)
@@ -139,6 +93,7 @@ static bool open_ssl(struct tls_wire *w, const struct tls_request *req)
     /* Only PKIX asks for it: with a pinned key or DANE-EE (RFC 7671 5.1) it does not matter. */
     tls_compat_key_usage(w->ssl, (w->needs & NEED_CHAIN) != 0);
     SSL_set_shed_handshake_config(w->ssl, 1);
+    tls_resume_offer(w);
     return true;
 }
 
@@ -154,9 +109,15 @@ struct tls_wire *tls_wire_new(struct tls_context *c, const struct tls_request *r
     w->in = evbuffer_new();
     w->out = evbuffer_new();
     INVARIANT(w->in != NULL && w->out != NULL); /* as mem_zalloc() */
-    copy_request(w, req);
+    w->needs = req->needs;
+    w->rung = req->rung;
+    w->asked = tls_request_copy(req);
+    if (req->sessions != NULL && w->rung == RUNG_FULL) {
+        w->sessions = req->sessions;
+        tls_sessions_key(req, w->session_key);
+    }
     ERR_clear_error();
-    if (w->rung >= RUNG_CLEAR || (w->rung == RUNG_TLS12 && w->min_version == TLS_VERSION_1_3)) {
+    if (w->rung >= RUNG_CLEAR || (w->rung == RUNG_TLS12 && req->min_version == TLS_VERSION_1_3)) {
         tls_wire_fail(w, REASON_INTERNAL, "no version of TLS is both allowed and on this rung");
     } else if (!open_ssl(w, req)) {
         tls_explain(w, &why, detail);
@@ -172,19 +133,13 @@ void tls_wire_free(struct tls_wire **wire)
     *wire = NULL;
     if (w == NULL)
         return;
+    if (!w->done) /* it may have stalled: then nobody says that it failed */
+        tls_resume_failed(w);
     SSL_free(w->ssl);
     evbuffer_free(w->in);
     evbuffer_free(w->out);
-    if (w->facts.judged)
-        judgement_clear(&w->facts.judgement);
-    trust_drop(&w->trust);
-    free_names(w->names, w->name_count);
-    free_names(w->dane_names, w->dane_name_count);
-    for (size_t i = 0; i < w->tlsa_count; i++)
-        free((char *)w->tlsa[i].data.p);
-    free(w->tlsa);
-    free((char *)w->host.p);
-    free(w->fingerprints);
+    tls_unjudge(w);
+    tls_request_free(&w->asked);
     tls_context_drop(&w->context);
     w->magic = 0;
     free(w);
@@ -197,6 +152,9 @@ void tls_wire_fail(struct tls_wire *w, enum reason why, const char *detail)
     w->facts.reason = why;
     (void)snprintf(w->facts.detail, sizeof(w->facts.detail), "%s", detail);
     w->facts.reached = (struct tls_reached){.tls = false};
+    if (!w->verified) /* of a session that was offered: this peer has not shown it */
+        tls_unjudge(w);
+    tls_resume_failed(w);
 }
 
 static void learn(struct tls_wire *w)
@@ -257,6 +215,19 @@ static bool starts_right(struct tls_wire *w)
     return true;
 }
 
+static enum tls_step complete(struct tls_wire *w)
+{
+    learn(w);
+    if (!w->verified || w->refusal != REASON_OK) { /* C-CERT-05: nothing passes unseen */
+        tls_wire_fail(w, REASON_CERT_UNCHECKED, "the library did not ask for a judgement");
+        return TLS_FAILED;
+    }
+    w->done = true;
+    tls_verify_reached(w, &w->facts.reached);
+    tls_request_free(&w->asked);
+    return TLS_DONE;
+}
+
 enum tls_step tls_wire_handshake(struct tls_wire *w)
 {
     int r;
@@ -265,13 +236,8 @@ enum tls_step tls_wire_handshake(struct tls_wire *w)
         return TLS_FAILED;
     ERR_clear_error();
     r = SSL_do_handshake(w->ssl);
-    if (r == 1) {
-        learn(w);
-        w->done = true;
-        w->facts.reason = REASON_OK;
-        tls_verify_reached(w, &w->facts.reached);
-        return TLS_DONE;
-    }
+    if (r == 1)
+        return complete(w);
     switch (SSL_get_error(w->ssl, r)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:

@@ -380,12 +380,61 @@ static void threads_share_a_store(void **state)
     case_end(&c);
 }
 
+/* C-TLS-08: what a session or a warm connection was judged by. */
+static void digests_of_content(void **state)
+{
+    struct judge_case c = {.host = NULL};
+    struct make one = make_root("one", 1), two = make_root("two", 2);
+    struct make_crl list = {.issuer = "one", .signer = make_key(1)};
+    struct slice first = case_make(&c, &one), second = case_make(&c, &two), der = make_crl(&list);
+    char *r = make_pem("CERTIFICATE", first), *s = make_pem("CERTIFICATE", second);
+    char *both = mem_format("%s%s%s", s, r, s);
+    char *paths[] = {path_of("r"), path_of("s"), path_of("both"), path_of("crl")}, why[1000];
+    struct slice anchors[] = {first, second};
+    struct trust_store *stores[7];
+    struct buf error;
+    /* which of the stores have one content */
+    static const char content[] = "abccddc";
+
+    (void)state;
+    buf_init(&error, 100);
+    write_file(paths[0], slice_str(r));
+    write_file(paths[1], slice_str(s));
+    write_file(paths[2], slice_str(both));
+    write_file(paths[3], der);
+    stores[0] = load(paths[0], NULL, NULL, why);
+    stores[1] = load(paths[1], NULL, NULL, why);
+    stores[2] = load(paths[0], paths[1], NULL, why);
+    stores[3] = load(paths[2], NULL, NULL, why);
+    stores[4] = load(paths[2], NULL, paths[3], why);
+    stores[5] = load(paths[1], paths[0], paths[3], why);
+    stores[6] = trust_from_der(anchors, 2, &error);
+    for (size_t i = 0; i < 7; i++)
+        for (size_t j = 0; j < 7; j++)
+            if ((memcmp(trust_digest(stores[i]), trust_digest(stores[j]), TRUST_DIGEST_LENGTH) ==
+                 0) != (content[i] == content[j]))
+                fail_msg("stores %zu and %zu", i, j);
+    for (size_t i = 0; i < 7; i++)
+        trust_drop(&stores[i]);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(unlink(paths[i]), 0);
+        free(paths[i]);
+    }
+    buf_clear(&error);
+    make_free(&der);
+    free(r);
+    free(s);
+    free(both);
+    case_end(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bundles_c_cert_09),          cmocka_unit_test(files_that_cannot_be_read),
         cmocka_unit_test(extra_anchors_and_holds),    cmocka_unit_test(changes_are_seen_c_cert_09),
         cmocka_unit_test(revocation_lists_c_cert_08), cmocka_unit_test(threads_share_a_store),
+        cmocka_unit_test(digests_of_content),
     };
 
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tls_sessions - see tls_sessions.h and tls_sessions_internal.h for the contract. */
+#include "proxy/net/tls_sessions.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/invariant.h"
+#include "proxy/base/mem.h"
+#include "proxy/net/tls_sessions_internal.h"
+
+#define BUCKETS_MIN 64
+
+/* An SSL_SESSION without what its peer made long: secrets, times, pointers. */
+#define SESSION_BYTES 640
+
+struct entry {
+    unsigned char key[TLS_SESSION_KEY_LENGTH];
+    SSL_SESSION *stack[TLS_SESSIONS_PER_KEY]; /* the newest last */
+    size_t count;
+    struct entry *next;          /* in its bucket */
+    struct entry *newer, *older; /* by use */
+};
+
+struct tls_sessions {
+    pthread_mutex_t lock;
+    struct entry **buckets;
+    size_t bucket_count, entries;
+    struct entry *newest, *oldest;
+    size_t count, max; /* sessions */
+    size_t bytes;      /* of the sessions */
+};
+
+static size_t session_bytes(const SSL_SESSION *session)
+{
+    const uint8_t *ignored;
+    size_t ticket, staple, scts;
+
+    SSL_SESSION_get0_ticket(session, &ignored, &ticket);
+    SSL_SESSION_get0_ocsp_response(session, &ignored, &staple);
+    SSL_SESSION_get0_signed_cert_timestamp_list(session, &ignored, &scts);
+    return SESSION_BYTES + ticket + staple + scts; /* the chain is shared by all */
+}
+
+/* ---- the table ---- */
+
+static struct entry **bucket(const struct tls_sessions *s, const unsigned char *key)
+{
+    size_t h;
+
+    memcpy(&h, key, sizeof(h)); /* of a SHA-256: as good as any hash */
+    return &s->buckets[h & (s->bucket_count - 1)];
+}
+
+static struct entry *find(const struct tls_sessions *s, const unsigned char *key)
+{
+    struct entry *e = *bucket(s, key);
+
+    while (e != NULL && memcmp(e->key, key, sizeof(e->key)) != 0)
+        e = e->next;
+    return e;
+}
+
+static void grow(struct tls_sessions *s)
+{
+    struct entry **old = s->buckets;
+    size_t count = s->bucket_count;
+
+    s->bucket_count = count > 0 ? count * 2 : BUCKETS_MIN;
+    s->buckets = mem_array(s->bucket_count, sizeof(struct entry *));
+    for (size_t i = 0; i < count; i++)
+        for (struct entry *e = old[i], *next; e != NULL; e = next) {
+            struct entry **b = bucket(s, e->key);
+
+            next = e->next;
+            e->next = *b;
+            *b = e;
+        }
+    free((void *)old);
+}
+
+static void unlink_use(struct tls_sessions *s, struct entry *e)
+{
+    *(e->newer != NULL ? &e->newer->older : &s->newest) = e->older;
+    *(e->older != NULL ? &e->older->newer : &s->oldest) = e->newer;
+}
+
+static void link_use(struct tls_sessions *s, struct entry *e)
+{
+    e->newer = NULL;
+    e->older = s->newest;
+    *(s->newest != NULL ? &s->newest->newer : &s->oldest) = e;
+    s->newest = e;
+}
+
+static void used(struct tls_sessions *s, struct entry *e)
+{
+    unlink_use(s, e);
+    link_use(s, e);
+}
+
+static struct entry *add(struct tls_sessions *s, const unsigned char *key)
+{
+    struct entry *e = mem_zalloc(sizeof(*e)), **b;
+
+    if (s->entries >= s->bucket_count)
+        grow(s);
+    memcpy(e->key, key, sizeof(e->key));
+    b = bucket(s, key);
+    e->next = *b;
+    *b = e;
+    link_use(s, e);
+    s->entries++;
+    return e;
+}
+
+/* Out of the stack, with its reference. */
+static SSL_SESSION *pull(struct tls_sessions *s, struct entry *e, size_t at)
+{
+    SSL_SESSION *session = e->stack[at];
+
+    e->count--;
+    memmove(&e->stack[at], &e->stack[at + 1], (e->count - at) * sizeof(SSL_SESSION *));
+    s->count--;
+    s->bytes -= session_bytes(session);
+    return session;
+}
+
+static void drop(struct tls_sessions *s, struct entry *e)
+{
+    struct entry **link = bucket(s, e->key);
+
+    while (e->count > 0)
+        SSL_SESSION_free(pull(s, e, e->count - 1));
+    while (*link != e)
+        link = &(*link)->next;
+    *link = e->next;
+    unlink_use(s, e);
+    s->entries--;
+    free(e);
+}
+
+static void make_fit(struct tls_sessions *s)
+{
+    while (s->count > s->max) {
+        struct entry *e = s->oldest;
+
+        INVARIANT(e != NULL && e->count > 0);
+        if (e->newer != NULL || s->max == 0)
+            drop(s, e);
+        else
+            SSL_SESSION_free(pull(s, e, 0));
+    }
+}
+
+/* ---- the calls ---- */
+
+static bool is_good(const SSL_SESSION *session, wall_ms now)
+{
+    uint64_t begin = SSL_SESSION_get_time(session), at = now > 0 ? (uint64_t)now / 1000 : 0;
+
+    return at >= begin && at - begin < SSL_SESSION_get_timeout(session);
+}
+
+SSL_SESSION *tls_sessions_take(struct tls_sessions *s,
+                               const unsigned char key[TLS_SESSION_KEY_LENGTH], wall_ms now)
+{
+    SSL_SESSION *found = NULL;
+    struct entry *e;
+
+    INVARIANT(pthread_mutex_lock(&s->lock) == 0);
+    e = find(s, key);
+    if (e != NULL)
+        used(s, e);
+    while (e != NULL && found == NULL && e->count > 0) {
+        found = e->stack[e->count - 1];
+        if (!is_good(found, now)) {
+            SSL_SESSION_free(pull(s, e, e->count - 1));
+            found = NULL;
+        } else if (SSL_SESSION_should_be_single_use(found)) {
+            (void)pull(s, e, e->count - 1);
+        } else {
+            (void)SSL_SESSION_up_ref(found);
+        }
+    }
+    if (e != NULL && e->count == 0)
+        drop(s, e);
+    INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
+    return found;
+}
+
+void tls_sessions_put(struct tls_sessions *s, const unsigned char key[TLS_SESSION_KEY_LENGTH],
+                      SSL_SESSION *session)
+{
+    struct entry *e;
+
+    INVARIANT(pthread_mutex_lock(&s->lock) == 0);
+    if (s->max == 0 || SSL_SESSION_is_resumable(session) != 1) {
+        SSL_SESSION_free(session);
+    } else {
+        e = find(s, key);
+        if (e == NULL)
+            e = add(s, key);
+        used(s, e);
+        /* One that may be used again stands for all before it. */
+        while (e->count == TLS_SESSIONS_PER_KEY ||
+               (e->count > 0 && !SSL_SESSION_should_be_single_use(session)))
+            SSL_SESSION_free(pull(s, e, 0));
+        e->stack[e->count++] = session;
+        s->count++;
+        s->bytes += session_bytes(session);
+        make_fit(s);
+    }
+    INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
+}
+
+void tls_sessions_forget(struct tls_sessions *s, const unsigned char key[TLS_SESSION_KEY_LENGTH])
+{
+    struct entry *e;
+
+    INVARIANT(pthread_mutex_lock(&s->lock) == 0);
+    e = find(s, key);
+    if (e != NULL)
+        drop(s, e);
+    INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
+}
+
+struct tls_sessions *tls_sessions_new(size_t max)
+{
+    struct tls_sessions *s = mem_zalloc(sizeof(*s));
+
+    INVARIANT(pthread_mutex_init(&s->lock, NULL) == 0);
+    s->max = max;
+    grow(s);
+    return s;
+}
+
+void tls_sessions_free(struct tls_sessions **sessions)
+{
+    struct tls_sessions *s = *sessions;
+
+    *sessions = NULL;
+    if (s == NULL)
+        return;
+    while (s->oldest != NULL)
+        drop(s, s->oldest);
+    free((void *)s->buckets);
+    (void)pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+void tls_sessions_limit(struct tls_sessions *s, size_t max)
+{
+    INVARIANT(pthread_mutex_lock(&s->lock) == 0);
+    s->max = max;
+    make_fit(s);
+    INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
+}
+
+size_t tls_sessions_count(struct tls_sessions *s)
+{
+    size_t n;
+
+    INVARIANT(pthread_mutex_lock(&s->lock) == 0);
+    n = s->count;
+    INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
+    return n;
+}
+
+size_t tls_sessions_memory(struct tls_sessions *s)
+{
+    size_t n;
+
+    INVARIANT(pthread_mutex_lock(&s->lock) == 0);
+    n = sizeof(*s) + s->bucket_count * sizeof(struct entry *) + s->entries * sizeof(struct entry) +
+        s->bytes;
+    INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
+    return n;
+}
