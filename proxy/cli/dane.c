@@ -18,7 +18,7 @@ static const char *signed_word(bool is_signed)
     return is_signed ? "signed" : "not signed";
 }
 
-static void record_lines(const struct tlsa_plan *p, struct buf *out)
+static void record_lines(const struct destination_dane *p, struct buf *out)
 {
     struct buf text;
 
@@ -40,7 +40,7 @@ static void record_lines(const struct tlsa_plan *p, struct buf *out)
 static void host_lines(const struct domain_report *r, const struct destination_host *h,
                        struct buf *out)
 {
-    const struct tlsa_plan *p = &h->dane;
+    const struct destination_dane *p = &h->dane;
 
     if (r->dest->is_route)
         report_line(out, 4, "MX record", "%s", "not needed: the configuration names the host");

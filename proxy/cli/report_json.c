@@ -128,7 +128,7 @@ static void add_hex(json_t *o, const char *key, struct slice bytes)
     buf_clear(&text);
 }
 
-static void put_dane(json_t *o, const struct tlsa_plan *p)
+static void put_dane(json_t *o, const struct destination_dane *p)
 {
     json_t *list = there(json_array());
 

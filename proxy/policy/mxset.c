@@ -94,6 +94,24 @@ enum mx_kind mx_sort(struct mx_record *records, size_t *count, uint64_t seed, si
     return kept > 0 ? MX_LIST : MX_UNUSABLE;
 }
 
+void mx_order(const int *preferences, size_t count, uint64_t seed, size_t *order)
+{
+    size_t first = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t j;
+
+        if (i > 0 && preferences[i] != preferences[i - 1])
+            first = i;
+        /* Each goes to a random place among the equal ones before it, whose guest moves to the end. */
+        j = first + (size_t)(next_random(&seed) % (i - first + 1));
+        order[i] = i;
+        if (j != i)
+            order[i] = order[j];
+        order[j] = i;
+    }
+}
+
 static bool is_among(const struct addr *a, const struct addr *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)

@@ -32,6 +32,10 @@ enum mx_kind {
  * given. */
 enum mx_kind mx_sort(struct mx_record *records, size_t *count, uint64_t seed, size_t *refused);
 
+/* The order for one mail: `order` gets the indexes of the hosts, which are sorted by preference; those of
+ * equal preference are shuffled anew.  Sorted hosts of another kind (no MX) have a preference of -1. */
+void mx_order(const int *preferences, size_t count, uint64_t seed, size_t *order);
+
 enum addr_refusal {
     ADDR_ACCEPTED,
     ADDR_REFUSED_CLASS,   /* loopback, unspecified, multicast */

@@ -201,6 +201,14 @@ void tlsa_plan_answer(struct tlsa_plan *p, const struct tlsa_answer *a)
     }
 }
 
+void tlsa_plan_give(struct tlsa_plan *p, struct tlsa_record **records, unsigned char **data)
+{
+    *records = p->records;
+    *data = p->data;
+    p->records = NULL;
+    p->data = NULL;
+}
+
 void tlsa_plan_clear(struct tlsa_plan *p)
 {
     free(p->records);

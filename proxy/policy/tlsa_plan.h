@@ -85,6 +85,8 @@ void tlsa_plan_init(struct tlsa_plan *p, const char *host, unsigned port, bool m
                     bool validating);
 struct tlsa_ask tlsa_plan_next(struct tlsa_plan *p);
 void tlsa_plan_answer(struct tlsa_plan *p, const struct tlsa_answer *a);
+/* At the end: the records and their data are yours, by free(). */
+void tlsa_plan_give(struct tlsa_plan *p, struct tlsa_record **records, unsigned char **data);
 void tlsa_plan_clear(struct tlsa_plan *p);
 
 #endif

@@ -293,7 +293,7 @@ static void put_end(struct record *r, const struct attempt *a)
     put_reply(r, "reply", &a->reply);
     if (a->reason != REASON_OK)
         put_nonempty(r, "hint", why->hint);
-    put_ms(r, "t_dns", a->dest->took_ms);
+    put_ms(r, "t_dns", a->t_dns);
     put_ms(r, "t_connect", a->t_connect);
     put_ms(r, "t_greeting", a->t_greeting);
     put_ms(r, "t_tls", a->t_tls);

@@ -38,6 +38,7 @@ struct attempt {
     const char *outcome; /* "delivered", "refused", "failed", "abandoned" */
 
     /* Milliseconds; -1: not come so far. */
+    int64_t t_dns; /* this mail waited so long for its destination */
     int64_t t_connect, t_greeting, t_tls, t_mail, t_data, t_final;
 };
 

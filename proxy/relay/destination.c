@@ -27,24 +27,6 @@ struct destination_query {
     bool cancelled;
 };
 
-void destination_free(struct destination **held)
-{
-    struct destination *d = *held;
-
-    *held = NULL;
-    if (d == NULL)
-        return;
-    for (size_t i = 0; i < d->host_count; i++) {
-        free(d->hosts[i].addrs);
-        tlsa_plan_clear(&d->hosts[i].dane);
-    }
-    policy_entry_drop(&d->sts.entry);
-    free(d->hosts);
-    free(d->targets);
-    snapshot_drop(&d->snapshot);
-    free(d);
-}
-
 static void queries_free(struct destination_query *q)
 {
     dns_cancel(&q->mx);
@@ -70,6 +52,10 @@ static void query_end(struct destination_query *q)
     struct destination *d = q->dest;
 
     d->took_ms = loop_now(q->services->loop) - q->started;
+    for (size_t i = 0; q->hosts != NULL && i < d->host_count; i++)
+        destination_lives(d, host_query_good_until(q->hosts[i]));
+    d->dates_until = destination_dates(d, loop_wall());
+    d->holds = 1;
     queries_free(q);
     q->dest = NULL;
     q->cancelled = true; /* the answer is given: nothing else may come */
@@ -115,6 +101,8 @@ static void on_sts(void *owner, struct sts_found *found)
 
     q->sts = NULL;
     q->dest->sts = *found;
+    q->dest->sts.detail = destination_text(found->detail);
+    destination_lives(q->dest, found->good_until);
     q->sts_known = true;
     query_settle(q);
 }
@@ -147,9 +135,12 @@ static void add_host(struct destination *d, const char *name, int preference)
 
     d->hosts = mem_resize(d->hosts, d->host_count + 1, sizeof(*d->hosts));
     h = &d->hosts[d->host_count++];
-    memset(h, 0, sizeof(*h));
-    strncpy(h->name, name, sizeof(h->name) - 1);
-    h->preference = preference;
+    *h = (struct destination_host){
+        .name = destination_text(name),
+        .preference = preference,
+        .dane = {.base = "", .detail = ""},
+        .why_skipped = "",
+    };
 }
 
 /* C-MX-03 and C-MX-04 make the mail bounce.  Where the domain has said under its certificate that it takes
@@ -208,11 +199,14 @@ static void on_mx(void *owner, const struct dns_answer *answer)
 {
     struct destination_query *q = OBJ_CAST(destination_query, QUERY_MAGIC, owner);
     struct destination *d = q->dest;
+    char expanded[DOMAIN_MAX + 1];
     bool go_on = false;
 
     q->mx = NULL;
-    if (answer->secure && strcmp(answer->canonical, d->domain) != 0)
-        (void)domain_normalise(slice_str(answer->canonical), d->expanded);
+    destination_lives(d, loop_now(q->services->loop) + answer->ttl * 1000LL);
+    if (answer->secure && strcmp(answer->canonical, d->domain) != 0 &&
+        domain_normalise(slice_str(answer->canonical), expanded))
+        d->expanded = destination_text(expanded);
     switch (answer->status) {
     case DNS_OK:
         go_on = take_mx(q, answer);
@@ -252,7 +246,8 @@ static bool start_without_mx(struct destination_query *q, const struct mailbox *
     if (o != NULL && o->route_host != NULL) {
         d->is_route = true;
         d->route_port = o->route_port;
-        strncpy(d->nexthop, o->route_host, sizeof(d->nexthop) - 1);
+        destination_text_drop(&d->nexthop);
+        d->nexthop = destination_text(o->route_host);
         is_address = addr_parse(slice_str(o->route_host), &at);
     }
     if (!d->is_route && !d->is_literal)
@@ -271,15 +266,17 @@ static bool start_without_mx(struct destination_query *q, const struct mailbox *
 static void start_sts(struct destination_query *q)
 {
     struct destination *d = q->dest;
+    char domain[DOMAIN_MAX + 1];
     struct addr ignored;
 
     q->sts_known = d->is_literal || !snapshot_settings(d->snapshot)->mta_sts.enabled ||
                    q->services->sts == NULL ||
                    (d->is_route && addr_parse(slice_str(d->nexthop), &ignored));
-    d->sts = (struct sts_found){.why = "MTA-STS is not looked for"};
-    if (q->sts_known || !domain_normalise(slice_str(d->nexthop), d->policy_domain))
+    d->sts = (struct sts_found){.why = "MTA-STS is not looked for", .detail = ""};
+    if (q->sts_known || !domain_normalise(slice_str(d->nexthop), domain)) {
         q->sts_known = true;
-    else {
+    } else {
+        d->policy_domain = destination_text(domain);
         d->sts.why = "there is no host to ask it for"; /* where the MX look-up ends it all */
         q->sts = sts_find(q->services->sts, d->snapshot, d->policy_domain, false, on_sts, q);
     }
@@ -291,28 +288,17 @@ struct destination_query *destination_find(struct services *sv, struct snapshot 
                                            destination_done_fn *done, void *owner)
 {
     struct destination_query *q = mem_zalloc(sizeof(*q));
-    struct destination *d = mem_zalloc(sizeof(*d));
+    struct destination *d;
 
     q->magic = QUERY_MAGIC;
     q->services = sv;
     q->resolver = resolver_share_hold(sv->resolver);
-    q->dest = d;
+    q->dest = d = destination_new(snap, recipient);
     q->wish = *wish;
     q->done = done;
     q->owner = owner;
     q->started = loop_now(sv->loop);
-    d->snapshot = snapshot_hold(snap);
-    d->reason = REASON_OK;
-    d->is_literal = recipient->is_literal;
-    if (d->is_literal) {
-        size_t n =
-            recipient->domain.n < sizeof(d->domain) ? recipient->domain.n : sizeof(d->domain) - 1;
-        memcpy(d->domain, recipient->domain.p, n);
-    } else {
-        /* The inbound machine let only host names pass. */
-        INVARIANT(domain_normalise(recipient->domain, d->domain));
-    }
-    memcpy(d->nexthop, d->domain, sizeof(d->nexthop));
+    d->good_until = q->started + DESTINATION_LIFE_MAX_MS;
     if (!start_without_mx(q, recipient))
         q->mx = dns_ask(resolver_of(q->resolver), d->domain, DNS_MX, on_mx, q);
     start_sts(q);

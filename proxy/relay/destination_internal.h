@@ -1,12 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by destination.c (the look-ups) and destination_make.c (the pure rest: from answers to
- * targets). */
+/* Shared by destination.c (the look-ups), destination_make.c (from answers to targets) and
+ * destination_life.c (the object: texts, holds, how long it lives). */
 #ifndef TLSMEND_RELAY_DESTINATION_INTERNAL_H
 #define TLSMEND_RELAY_DESTINATION_INTERNAL_H
 
 #include "proxy/relay/destination.h"
 
-/* destination.c, destination_host.c and destination_make.c: */
+#define DESTINATION_LIFE_MAX_MS (5 * 60 * 1000LL)
+
+/* ---- destination_life.c ---- */
+
+/* The domain as a destination bears it: normalised, a literal as it came. */
+void destination_key(const struct mailbox *recipient, char out[DOMAIN_MAX + 3]);
+struct destination *destination_new(struct snapshot *snap, const struct mailbox *recipient);
+void destination_free(struct destination **d); /* one that nobody else holds */
+/* A copy; of nothing the constant "", which needs no memory. */
+const char *destination_text(const char *text);
+void destination_text_drop(const char **text);
+/* An answer that had a part lives so long. */
+void destination_lives(struct destination *d, mono_ms until);
+/* The first date at which the answer may be another: a row of the configuration or the policy ends. */
+wall_ms destination_dates(const struct destination *d, wall_ms now);
+/* It may serve once more; what is outside of it (snapshot, resolver, policy) aside. */
+bool destination_good(const struct destination *d, mono_ms now, wall_ms wall);
+size_t destination_memory(const struct destination *d); /* bytes, about */
+
+/* ---- destination.c, destination_host.c and destination_make.c ---- */
 
 /* The DNS answers for one host; NULL where nothing was asked. */
 struct host_answers {
@@ -21,6 +40,7 @@ struct host_query *host_query_start(struct services *sv, struct resolver *r,
                                     const struct destination *d, struct destination_host *h,
                                     host_done_fn *done, void *owner);
 const struct host_answers *host_query_answers(const struct host_query *q);
+mono_ms host_query_good_until(const struct host_query *q);
 void host_query_free(struct host_query **q); /* cancels what is under way */
 
 /* Takes over the accepted addresses of `answers` (one per d->hosts) and fills d->targets, or

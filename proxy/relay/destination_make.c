@@ -9,15 +9,19 @@
 #include "proxy/relay/destination_internal.h"
 
 #define POLICY_TEXT_MX_MAX 8
+#define DETAIL_MAX 512
 
 void destination_fail(struct destination *d, enum reason why, const char *format, ...)
 {
+    char detail[DETAIL_MAX];
     va_list args;
 
     d->reason = why;
     va_start(args, format);
-    (void)vsnprintf(d->detail, sizeof(d->detail), format, args);
+    (void)vsnprintf(detail, sizeof(detail), format, args);
     va_end(args);
+    destination_text_drop(&d->detail);
+    d->detail = destination_text(detail);
 }
 
 enum reason reason_of_dns(enum dns_status s)
@@ -72,7 +76,7 @@ static void explain_skip(const struct destination *d, struct destination_host *h
     enum reason why = h->demand.would.skip != REASON_OK ? h->demand.would.skip : h->demand.skip;
     struct buf text;
 
-    buf_init(&text, sizeof(h->why_skipped) - 1);
+    buf_init(&text, DETAIL_MAX - 1);
     switch (why) {
     case REASON_STS_MX_NOT_LISTED:
         (void)buf_addf(&text, "MX %s; ", h->name);
@@ -87,7 +91,8 @@ static void explain_skip(const struct destination *d, struct destination_host *h
                        h->dane.detail);
         break;
     }
-    (void)snprintf(h->why_skipped, sizeof(h->why_skipped), "%s", buf_cstr(&text));
+    destination_text_drop(&h->why_skipped);
+    h->why_skipped = destination_text(buf_cstr(&text));
     buf_clear(&text);
 }
 
@@ -208,17 +213,42 @@ static bool settle_skipped(struct destination *d)
     return found != NULL;
 }
 
+/* Hosts that are not to be used have no address in it. */
+static struct mx_addresses addresses_of(const struct destination_host *h)
+{
+    bool usable = h->demand.skip == REASON_OK;
+
+    return (struct mx_addresses){h->addrs, usable ? h->addr_count : 0};
+}
+
 static void settle_targets(struct destination *d, bool ip6_broken)
 {
     size_t limit = (size_t)snapshot_settings(d->snapshot)->resolver.addresses;
-    struct mx_addresses *lists = mem_array(d->host_count + 1, sizeof(*lists));
+    struct mx_addresses lists[MX_HOSTS_MAX];
 
     for (size_t i = 0; i < d->host_count; i++)
-        if (d->hosts[i].demand.skip == REASON_OK)
-            lists[i] = (struct mx_addresses){d->hosts[i].addrs, d->hosts[i].addr_count};
+        lists[i] = addresses_of(&d->hosts[i]);
     d->targets = mem_array(limit + 1, sizeof(*d->targets));
     d->target_count = mx_targets(lists, d->host_count, limit, ip6_broken, d->targets);
-    free(lists);
+    d->targets = mem_resize(d->targets, d->target_count + 1, sizeof(*d->targets));
+}
+
+size_t destination_targets(const struct destination *d, struct services *sv, struct mx_target *out)
+{
+    struct mx_addresses lists[MX_HOSTS_MAX];
+    int preferences[MX_HOSTS_MAX];
+    size_t order[MX_HOSTS_MAX], count;
+
+    for (size_t i = 0; i < d->host_count; i++)
+        preferences[i] = d->hosts[i].preference;
+    mx_order(preferences, d->host_count, services_random(sv), order);
+    for (size_t i = 0; i < d->host_count; i++)
+        lists[i] = addresses_of(&d->hosts[order[i]]);
+    /* The number of targets does not depend on the order. */
+    count = mx_targets(lists, d->host_count, d->target_count, services_ip6_broken(sv), out);
+    for (size_t i = 0; i < count; i++)
+        out[i].host = order[out[i].host];
+    return count;
 }
 
 static uint16_t port_for(const struct destination *d)

@@ -5,11 +5,12 @@
  *
  * DESCRIPTION
  *      A recipient's destination is looked for here first.  A kept one serves as long as every answer behind
- *      it: the shortest time to live of its DNS records (at least 1 s, at most 5 min), the MTA-STS policy that
- *      it was decided under (the cache still holds this very entry, and it has not expired), the snapshot, the
- *      resolver and its DNSSEC validation, no date of an override passed.  Only those with somebody to try are
- *      kept; a failure is asked for anew.  Who asks for one that is being looked for waits for the same answer.
- *      Kept by domain and wish; at most resolver.destinations, the one unused for the longest time goes first.
+ *      it: the shortest time to live of its DNS records and denials (at most 5 min; 0 is for one mail only,
+ *      RFC 1035 3.2.1), the MTA-STS policy that it was decided under (the cache still holds this very text, and
+ *      it has not expired), the snapshot, the resolver and its DNSSEC validation, no date of an override passed.
+ *      Only those with somebody to try are kept, and none of whose look-ups failed; a failure is asked for anew.
+ *      Who asks for one that is being looked for waits for the same answer.  Kept by domain and wish; at most
+ *      resolver.destinations, the one unused for the longest time goes first.
  *
  *      Worker's thread only.
  */
@@ -21,7 +22,8 @@
 struct destinations;
 struct destinations_query;
 
-struct destinations *destinations_new(struct services *sv);
+/* `snap` is the worker's present one; who still asks by an older one gets an answer that is not kept. */
+struct destinations *destinations_new(struct services *sv, struct snapshot *snap);
 void destinations_free(
     struct destinations **ds); /* no `done` comes any more; the handles are void */
 
@@ -34,6 +36,8 @@ struct destinations_query *destinations_find(struct destinations *ds, struct sna
                                              const struct destination_wish *wish,
                                              destinations_done_fn *done, void *owner);
 void destinations_cancel(struct destinations_query **q); /* NULL is fine */
+/* The worker has another snapshot, resolver or DNSSEC state: what was found before serves no more mail. */
+void destinations_renew(struct destinations *ds, struct snapshot *snap);
 /* What is kept of the domain is not trusted any more (the second look of RFC 8461 5.1). */
 void destinations_forget(struct destinations *ds, const char *domain);
 size_t destinations_count(const struct destinations *ds);

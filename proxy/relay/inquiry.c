@@ -19,7 +19,7 @@ struct inquiry {
     enum dnssec_state dnssec;
     struct buf dnssec_detail;
     const struct policy_entry *held;
-    struct destination *answer;
+    const struct destination *answer;
 };
 
 static bool open_services(struct inquiry *q, struct settings *set, struct buf *note,
@@ -76,7 +76,7 @@ const struct policy_entry *inquiry_held(struct inquiry *q, const char *domain)
     return q->held != NULL && q->held->held.policy ? q->held : NULL;
 }
 
-static void on_answer(void *owner, struct destination *d)
+static void on_answer(void *owner, const struct destination *d)
 {
     struct inquiry *q = owner;
 
@@ -89,7 +89,7 @@ const struct destination *inquiry_ask(struct inquiry *q, const char *domain)
     struct mailbox recipient = {.domain = slice_str(domain)};
     struct destination_wish wish = {.requiretls = false, .observe = OBSERVE_UNSET};
 
-    destination_free(&q->answer);
+    destination_drop(&q->answer);
     (void)destination_find(&q->services, q->snapshot, &recipient, &wish, on_answer, q);
     loop_run(q->services.loop);
     return q->answer;
@@ -102,7 +102,7 @@ void inquiry_free(struct inquiry **held)
     *held = NULL;
     if (q == NULL)
         return;
-    destination_free(&q->answer);
+    destination_drop(&q->answer);
     policy_entry_drop(&q->held);
     if (q->services.sts != NULL)
         sts_agent_free(&q->services.sts);

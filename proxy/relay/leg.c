@@ -80,7 +80,7 @@ void leg_die(struct leg *l, const struct reply *reply, enum reason why)
     l->last_reason = why;
     l->phase = LEG_DEAD;
     timer_disarm(l->budget);
-    destination_cancel(&l->query);
+    destinations_cancel(&l->query);
     sts_cancel(&l->second_look);
     upstream_close(&l->upstream);
     for (size_t i = 0; i < l->recipient_count && l->unanswered > 0; i++) {
@@ -489,7 +489,7 @@ void leg_abandon(struct leg *l, enum reason why)
     }
     l->last_reason = why;
     timer_disarm(l->budget);
-    destination_cancel(&l->query);
+    destinations_cancel(&l->query);
     sts_cancel(&l->second_look);
     /* Before the body a polite QUIT; in it only the cut says that there is no message (C-OUT-07).
      */
@@ -514,7 +514,8 @@ static void leg_destroy(void *owner)
         free(l->recipients[i].path);
     free(l->recipients);
     free(l->sent);
-    destination_free(&l->dest);
+    destination_drop(&l->dest);
+    free(l->targets);
     reply_clear(&l->last_reply);
     reply_clear(&l->kept_reply);
     snapshot_drop(&l->snapshot);

@@ -4,6 +4,7 @@
 #define TLSMEND_RELAY_LEG_INTERNAL_H
 
 #include "proxy/policy/verdict.h"
+#include "proxy/relay/destinations.h"
 #include "proxy/relay/leg.h"
 #include "proxy/relay/upstream.h"
 
@@ -49,9 +50,11 @@ struct leg {
     struct addr literal;
 
     enum leg_phase phase;
-    struct destination_query *query;
-    struct destination *dest;
-    size_t target; /* the one being tried */
+    struct destinations_query *query;
+    const struct destination *dest;
+    struct mx_target *targets; /* of dest, in the order for this mail */
+    size_t target;             /* the one being tried */
+    int64_t dns_ms;            /* what we waited for dest */
     unsigned attempts;
     enum tls_rung rung;   /* of the present attempt; RUNG_CLEAR: the one in clear */
     bool fell;            /* higher rungs failed at this address just now */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See leg.h: from the destination to an open envelope, by policy/verdict. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proxy/base/invariant.h"
@@ -22,7 +23,7 @@ static const struct upstream_events upstream_events = {
 enum tls_level leg_level(const struct leg *l)
 {
     INVARIANT(l->dest != NULL && l->target < l->dest->target_count);
-    return l->dest->hosts[l->dest->targets[l->target].host].demand.level;
+    return l->dest->hosts[l->targets[l->target].host].demand.level;
 }
 
 void leg_reason_reply(const struct leg *l, enum reason why, const char *detail, struct reply *out)
@@ -150,7 +151,7 @@ void leg_die_kept(struct leg *l)
 
 static const struct mx_target *target_of(const struct leg *l)
 {
-    return &l->dest->targets[l->target];
+    return &l->targets[l->target];
 }
 
 static const struct demand *demand_of(const struct leg *l)
@@ -197,6 +198,7 @@ static void open_target(struct leg *l)
         .lower_left = next_rung(l, &lower),
         .why_clear = why_clear(l),
         .deadline = l->deadline,
+        .dns_ms = l->dns_ms,
     };
 
     l->phase = LEG_OPENING;
@@ -370,12 +372,15 @@ static bool check_redirect(struct leg *l)
     return false;
 }
 
-static void on_destination(void *owner, struct destination *d)
+static void on_destination(void *owner, const struct destination *d, int64_t waited)
 {
     struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
 
     l->query = NULL;
     l->dest = d;
+    l->dns_ms = waited;
+    l->targets = mem_array(d->target_count + 1, sizeof(*l->targets));
+    (void)destination_targets(d, l->services, l->targets);
     l->target = 0;
     if (!check_redirect(l))
         return;
@@ -396,7 +401,8 @@ void leg_look(struct leg *l)
                                     .observe = l->envelope->observe};
 
     l->phase = LEG_LOOKING;
-    l->query = destination_find(l->services, l->snapshot, &recipient, &wish, on_destination, l);
+    l->query = destinations_find(l->services->destinations, l->snapshot, &recipient, &wish,
+                                 on_destination, l);
 }
 
 /* ---- the second look (RFC 8461 5.1, C-STS-11) ---- */
@@ -436,7 +442,10 @@ static void on_second_look(void *owner, struct sts_found *found)
         return;
     }
     l->kept = (struct failure){.code = 0};
-    destination_free(&l->dest);
+    destination_drop(&l->dest);
+    free(l->targets);
+    l->targets = NULL;
+    destinations_forget(l->services->destinations, l->domain);
     leg_look(l); /* the new policy is in the cache now */
 }
 

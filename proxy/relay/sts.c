@@ -80,6 +80,14 @@ static void work_unlink(struct sts_work *w)
     loop_defer(w->agent->services->loop, work_free, w);
 }
 
+static void good_for(struct sts_work *w, int64_t ms)
+{
+    mono_ms until = loop_now(w->agent->services->loop) + ms;
+
+    if (until < w->good_until)
+        w->good_until = until;
+}
+
 /* Everybody who waits hears the same.  A waiter may ask for another domain in its answer, or cancel one
  * that waits behind it. */
 static void work_end(struct sts_work *w, const struct sts_step_taken *taken)
@@ -87,13 +95,17 @@ static void work_end(struct sts_work *w, const struct sts_step_taken *taken)
     wall_ms now = loop_wall();
     bool in_force = taken->step == STS_STEP_HELD || taken->step == STS_STEP_NEW;
 
+    if (w->trouble != REASON_OK || taken->degraded)
+        good_for(w, STS_TROUBLE_MS);
     sts_log(w, taken);
     if (in_force && w->waiters != NULL)
         policies_used(w->agent->services->policies, w->domain, now);
     while (w->waiters != NULL) {
         struct sts_query *q = w->waiters;
-        struct sts_found found = {.why = taken->why, .trouble = w->trouble};
-        const char *detail = w->detail;
+        struct sts_found found = {.why = taken->why,
+                                  .trouble = w->trouble,
+                                  .detail = w->detail,
+                                  .good_until = w->good_until};
 
         w->waiters = q->next;
         if (q->next != NULL)
@@ -102,9 +114,8 @@ static void work_end(struct sts_work *w, const struct sts_step_taken *taken)
             found.entry = policy_entry_hold(w->held);
         if (found.trouble == REASON_OK && taken->degraded && w->seen == STS_SEEN_RECORD) {
             found.trouble = REASON_STS_FETCH_FAILED; /* for a mail before this one, or just now */
-            detail = taken->why;
+            found.detail = taken->why;
         }
-        (void)snprintf(found.detail, sizeof(found.detail), "%s", detail);
         q->done(q->owner, &found);
         free(q);
     }
@@ -236,7 +247,9 @@ static void cut_fetch(struct sts_work *w, const char *why, bool fair)
     w->took_ms = loop_now(w->agent->services->loop) - w->began;
     w->fetched = STS_FETCH_FAILED;
     work_trouble(w, REASON_STS_FETCH_FAILED, why);
-    if (fair)
+    if (!fair)
+        w->good_until = 0;
+    else
         policies_failed(w->agent->services->policies, w->domain, id_of(w), loop_wall());
     give_slot_back(w->agent);
     work_step(w);
@@ -270,10 +283,12 @@ static void on_patience(void *owner)
     }
     if (w->queued) {
         leave_queue(w);
+        w->good_until = 0;
         w->fetched = STS_FETCH_FAILED;
         work_trouble(w, REASON_STS_FETCH_FAILED, TOO_MANY);
     } else if (w->waits_for_other) {
         timer_disarm(w->other);
+        w->good_until = 0;
         w->fetched = STS_FETCH_FAILED;
         work_trouble(w, REASON_STS_FETCH_FAILED, "no answer within mta_sts.timeout");
     } else {
@@ -316,10 +331,12 @@ static void on_record(void *owner, const struct dns_answer *answer)
     timer_disarm(w->patience);
     switch (answer->status) {
     case DNS_OK:
+        good_for(w, answer->ttl * 1000LL);
         take_records(w, answer);
         break;
     case DNS_NODATA:
     case DNS_NXDOMAIN:
+        good_for(w, answer->ttl * 1000LL);
         w->seen = STS_SEEN_ABSENT;
         break;
     case DNS_FAILED:
@@ -354,6 +371,7 @@ static struct sts_work *work_new(struct sts_agent *a, struct snapshot *snap, con
 
     w->magic = STS_WORK_MAGIC;
     w->agent = a;
+    w->good_until = INT64_MAX;
     w->snapshot = snapshot_hold(snap);
     w->resolver = resolver_share_hold(a->services->resolver);
     (void)snprintf(w->domain, sizeof(w->domain), "%s", domain);

@@ -25,7 +25,8 @@ struct sts_found {
     const struct policy_entry *entry; /* in force, one hold is yours; NULL: none */
     const char *why;                  /* one clause: how it came so */
     enum reason trouble;              /* what went wrong on the way; OK: nothing */
-    char detail[256];                 /* ... in words */
+    const char *detail;               /* ... in words; lives during the call */
+    mono_ms good_until;               /* the TXT record's, or its denial's; a trouble is short */
 };
 
 typedef void sts_done_fn(void *owner, struct sts_found *found);

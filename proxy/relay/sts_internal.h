@@ -12,6 +12,7 @@
 #define STS_BUCKETS 256
 #define STS_RECORD_PATIENCE_MS 5000 /* with the TXT record; then the cached policy, or none */
 #define STS_REFRESH_BATCH 16
+#define STS_TROUBLE_MS 60000  /* so long a trouble holds for the mail that follows */
 #define STS_OTHER_LOOK_MS 20  /* how often to look whether another thread's fetch has ended */
 #define STS_SLOW_MS 10000     /* a fetch that takes longer gives its place to one that waits */
 #define STS_SLOW_LOOK_MS 1000 /* ... and how often to look whether one does */
@@ -37,7 +38,8 @@ struct sts_work { /* one domain that is being looked up */
     bool changed, untyped;
     enum reason trouble;
     char detail[256];
-    int64_t took_ms; /* of the fetch */
+    int64_t took_ms;    /* of the fetch */
+    mono_ms good_until; /* what was found of the TXT record; 0: the next mail looks again */
 
     struct dns_query *txt;
     struct sts_fetch *fetch;

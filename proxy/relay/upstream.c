@@ -213,6 +213,7 @@ struct upstream *upstream_open(const struct upstream_params *p, const struct ups
     u->attempt.retest = p->retest;
     u->attempt.downgraded = p->rung == RUNG_CLEAR;
     u->attempt.why_clear = p->why_clear;
+    u->attempt.t_dns = p->dns_ms;
     u->lower_left = p->lower_left;
     (void)snprintf(u->attempt.leg_id, sizeof(u->attempt.leg_id), "%s", p->leg_id);
     (void)snprintf(u->attempt.id, sizeof(u->attempt.id), "%s-%u", p->leg_id, p->number);

@@ -35,6 +35,7 @@ struct upstream_params { /* read during upstream_open(); what it points to is le
     enum reason
         why_clear;    /* with RUNG_CLEAR: what the handshake failed with; OK: it was remembered */
     mono_ms deadline; /* the recipient's budget ends then */
+    int64_t dns_ms;   /* what the destination took to find */
 };
 
 struct upstream_failure {

@@ -12,6 +12,7 @@
 #include "proxy/base/mem.h"
 #include "proxy/net/acceptor.h"
 #include "proxy/relay/arrival.h"
+#include "proxy/relay/destinations.h"
 #include "proxy/relay/envelope.h"
 #include "proxy/relay/sts.h"
 #include "proxy/relay/transaction.h"
@@ -284,6 +285,7 @@ static void *worker_main(void *arg)
     session_list_cut(&w->sessions);
     ledger_unwatch(w->services.ledger, &w->ledger_watch);
     upstream_cut_leaving(&w->services);
+    destinations_free(&w->services.destinations);
     sts_agent_free(&w->services.sts);
     timer_free(&w->grace);
     timer_free(&w->resume);
@@ -335,6 +337,7 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     }
     set_gates(w, w->snapshot, p->listen_fds);
     w->services.sts = sts_agent_new(&w->services, p->fetches);
+    w->services.destinations = destinations_new(&w->services, w->snapshot);
     w->ledger_watch = ledger_watch(w->services.ledger, on_ledger_settled, w);
     w->grace = timer_new(w->services.loop, grace_over, w);
     w->resume = timer_new(w->services.loop, resume, w);
@@ -372,6 +375,7 @@ static void renew_resolver(struct worker *w)
         record_cstr(r, "detail", buf_cstr(&error));
         log_record(w->services.log, r);
     }
+    destinations_renew(w->services.destinations, w->snapshot);
     buf_clear(&error);
 }
 

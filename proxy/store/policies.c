@@ -337,22 +337,44 @@ void policies_failed(struct policies *p, const char *domain, const char *id, wal
     pthread_mutex_unlock(&p->lock);
 }
 
+static void used(struct policies *p, struct policy_slot *s, wall_ms now)
+{
+    s->held.used = now;
+    TAILQ_REMOVE(&p->by_use, s, uses);
+    TAILQ_INSERT_TAIL(&p->by_use, s, uses);
+    if (now - s->used_told >= POLICY_USED_MS || s->used_told - now >= POLICY_USED_MS) {
+        s->used_told = now; /* once, also while the disk is gone */
+        told(p, s);
+    }
+}
+
 void policies_used(struct policies *p, const char *domain, wall_ms now)
 {
     struct policy_slot *s;
 
     pthread_mutex_lock(&p->lock);
     s = find_live(p, domain);
-    if (s != NULL && s->held.policy) {
-        s->held.used = now;
-        TAILQ_REMOVE(&p->by_use, s, uses);
-        TAILQ_INSERT_TAIL(&p->by_use, s, uses);
-        if (now - s->used_told >= POLICY_USED_MS || s->used_told - now >= POLICY_USED_MS) {
-            s->used_told = now; /* once, also while the disk is gone */
-            told(p, s);
-        }
-    }
+    if (s != NULL && s->held.policy)
+        used(p, s, now);
     pthread_mutex_unlock(&p->lock);
+}
+
+bool policies_still(struct policies *p, const char *domain, const struct policy_entry *e,
+                    wall_ms now)
+{
+    struct policy_slot *s;
+    bool same;
+
+    pthread_mutex_lock(&p->lock);
+    s = find_live(p, domain);
+    if (s != NULL && !s->held.policy)
+        s = NULL;
+    /* Each fetch makes a text of its own, and the entry keeps this one from being freed. */
+    same = s == NULL ? e == NULL : e != NULL && found_of(e)->text == s->text;
+    if (same && s != NULL)
+        used(p, s, now);
+    pthread_mutex_unlock(&p->lock);
+    return same;
 }
 
 void policies_remove(struct policies *p, const char *domain)

@@ -42,6 +42,10 @@ bool policies_claim(struct policies *p, const char *domain);
 void policies_release(struct policies *p, const char *domain);
 /* A mail used it; written at most once a day. */
 void policies_used(struct policies *p, const char *domain, wall_ms now);
+/* The policy of the domain is still that of `e` (NULL: there is still none), and a mail used it.  False: it is to be
+ * looked for anew.  Cheap enough for every mail. */
+bool policies_still(struct policies *p, const char *domain, const struct policy_entry *e,
+                    wall_ms now);
 void policies_remove(struct policies *p, const char *domain);
 
 /* Up to `max` domains that are to be refreshed at `now` (sts_refresh_at()), the most overdue

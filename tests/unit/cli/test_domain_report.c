@@ -156,13 +156,13 @@ static struct scene *scene_new(void)
     s->settings.mta_sts.enabled = true;
     s->settings.mta_sts.refresh = 86400000;
     s->settings.resolver.mx_port = 25;
-    put(s->host.name, sizeof(s->host.name), "mx.example");
+    s->host.name = "mx.example";
+    s->host.why_skipped = s->host.dane.base = s->host.dane.detail = "";
     s->host.preference = 10;
     s->host.demand.policy_id = "";
     s->host.addr_count = 0;
-    put(s->dest.domain, sizeof(s->dest.domain), "example.org");
-    put(s->dest.nexthop, sizeof(s->dest.nexthop), "example.org");
-    put(s->dest.policy_domain, sizeof(s->dest.policy_domain), "example.org");
+    s->dest.domain = s->dest.nexthop = s->dest.policy_domain = "example.org";
+    s->dest.expanded = s->dest.detail = s->dest.sts.detail = "";
     s->dest.sts.why = "no usable TXT record";
     s->dest.hosts = &s->host;
     s->dest.host_count = 1;
@@ -192,10 +192,8 @@ static struct scene *scene_new(void)
 static void put_hostile(struct scene *s)
 {
     s->dest.sts.trouble = REASON_STS_FETCH_FAILED;
-    put(s->dest.sts.detail, sizeof(s->dest.sts.detail), hostile);
-    put(s->dest.detail, sizeof(s->dest.detail), hostile);
-    put(s->host.why_skipped, sizeof(s->host.why_skipped), hostile);
-    put(s->host.dane.detail, sizeof(s->host.dane.detail), hostile);
+    s->dest.sts.detail = s->dest.detail = hostile;
+    s->host.why_skipped = s->host.dane.detail = hostile;
     s->host.demand.skip = s->dest.reason = REASON_STS_MX_NOT_LISTED;
     s->dest.target_count = 0;
     s->report.dnssec_detail = hostile;
@@ -322,7 +320,7 @@ static void test_records_of_any_length(void **state)
     s->host.dane.state = DANE_UNUSABLE;
     s->host.dane.records = records;
     s->host.dane.record_count = COUNT(records);
-    put(s->host.dane.base, sizeof(s->host.dane.base), "mx.example");
+    s->host.dane.base = "mx.example";
     o = object_of(dane_json, &s->report);
     tlsa = json_object_get(json_array_get(json_object_get(o, "hosts"), 0), "tlsa");
     assert_int_equal(json_array_size(tlsa), 2);
