@@ -83,6 +83,28 @@ static bool take_line(struct inbound *in, const char *bytes, size_t n, size_t *u
     return false;
 }
 
+static bool is_data(struct slice line)
+{
+    struct command c = command_parse(line);
+
+    return c.verb == COMMAND_DATA && c.args.n == 0;
+}
+
+bool inbound_data_follows(const struct inbound *in, struct slice unread)
+{
+    struct slice line, rest;
+
+    if (in->phase != IN_MAIL || in->chunk > 0)
+        return false;
+    if (in->line_state == LINE_WHOLE) /* read already, it waits for the answers before it */
+        return !in->line_too_long && is_data(buf_slice(&in->line));
+    if (in->line_state == LINE_GROWS && in->line_last != '\0')
+        return false; /* `unread` is in the middle of a line */
+    if (!slice_cut(unread, '\n', &line, &rest) || line.n == 0 || line.p[line.n - 1] != '\r')
+        return false;
+    return line.n < in->params.line_max && is_data(slice_first(line, line.n - 1));
+}
+
 static enum inbound_event body_bad(struct inbound *in, bool too_big, struct inbound_what *what)
 {
     in->body_bad = true;

@@ -111,6 +111,14 @@ enum inbound_event inbound_feed(struct inbound *in, const char *bytes, size_t n,
                                 struct inbound_what *what);
 
 /*
+ * Is the next command of the open transaction DATA, and all of it here?  `unread`: the bytes of the
+ * client that inbound_feed() has not used.  To be asked behind INBOUND_RCPT: a client that sent DATA
+ * along waits for nothing before it, so it may leave for the MX in the same flight (RFC 2920 3.1).
+ * False says nothing: the rest of the line may come later.
+ */
+bool inbound_data_follows(const struct inbound *in, struct slice unread);
+
+/*
  * The answer to an event.  421 is sent as 451 (design section 7), and so is a code that fits
  * nothing here (1yz, 3yz but 354 to DATA); a reply to RCPT of 2xx counts the recipient as accepted.
  * Where many long replies wait, only their first lines are kept.

@@ -13,6 +13,7 @@
  *    behind them one that undoes none of them (C-RCPT-02, C-RCPT-03);
  *  - while the machine is in a message the owner sees nothing but content, and the message ends at
  *    <CRLF>.<CRLF> and nowhere else (C-IN-04);
+ *  - where inbound_data_follows() said so, DATA is what comes next (RFC 2920);
  *  - REQUIRETLS comes through only where it was offered (RFC 8689);
  *  - the events of transactions come in order, and each transaction ends once.
  */
@@ -46,6 +47,7 @@ struct owner {
     unsigned waiting_count;
     bool open, body, closed; /* what the events so far say */
     bool prdr;
+    bool data_follows; /* inbound_data_follows() said so */
     unsigned accepted;
     uint32_t finals_key;
     bool finals; /* in `waiting_finals` are the recipients without a final reply */
@@ -220,6 +222,8 @@ static void see(struct owner *o, enum inbound_event ev, const struct inbound_wha
     CHECK(!o->closed);
     CHECK(!o->body || ev == INBOUND_BODY_BAD || ev == INBOUND_BODY_END);
     CHECK(!o->finals);
+    CHECK(!o->data_follows || ev == INBOUND_DATA || (ev == INBOUND_RESET && o->accepted == 0));
+    o->data_follows = false;
     CHECK(buf_addf(&o->seen, "\n%d %.*s", (int)ev, SLICE_ARG(what->mailbox.path)));
     switch (ev) {
     case INBOUND_MAIL:
@@ -290,6 +294,8 @@ static void feed(struct owner *o, const char *bytes, size_t n)
             CHECK(buf_add(&o->seen, what.content));
         } else {
             see(o, ev, &what);
+            if (ev == INBOUND_RCPT)
+                o->data_follows = inbound_data_follows(o->in, slice_of(bytes, n));
         }
     }
     drain(o);
