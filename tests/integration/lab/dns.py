@@ -7,6 +7,7 @@
     plain.example      not signed: answers below it are insecure
     bogus.example      a DS in the parent, no signature in the zone: everything is bogus
     tampered.example   signed; good.* is right, badsig.* has a damaged signature, expired.* an old one
+    calm.example       not signed; absence is cached for an hour, as in the field (bench/)
     servfail.example   the server answers SERVFAIL
     hole.example       delegated to a server that never answers
     nsec3.example      signed, absence proved with NSEC3
@@ -45,7 +46,8 @@ TTL = 60
 _SOA = "ns.example. hostmaster.example. 1 3600 600 604800 1"
 _SIGNED = {".": "lab", "example.": "lab", "signed.example.": "lab", "nsec3.example.": "lab-nsec3",
            "optout.example.": "lab-optout"}   # and the policies
-_UNSIGNED = ("plain.example.", "bogus.example.", "plain.optout.example.")
+_UNSIGNED = ("plain.example.", "calm.example.", "bogus.example.", "plain.optout.example.")
+_CALM_SOA = _SOA.removesuffix("1") + "3600"
 _ZONES = (*_SIGNED, *_UNSIGNED)
 _CONTROL = "127.0.0.1"
 
@@ -331,13 +333,14 @@ def _policy(name, **options):
 
 
 def _zone_text(zone):
-    lines = [f"{zone} {TTL} IN SOA {_SOA}", f"{zone} {TTL} IN NS ns.example."]
+    soa, ttl = (_CALM_SOA, 3600) if zone == "calm.example." else (_SOA, TTL)
+    lines = [f"{zone} {ttl} IN SOA {soa}", f"{zone} {TTL} IN NS ns.example."]
     if zone == ".":
         lines.append(f"example. {TTL} IN NS ns.example.")
     if zone in (".", "example."):
         lines += [f"ns.example. {TTL} IN A {DNS_IP4}", f"ns.example. {TTL} IN AAAA {DNS_IP6}"]
     if zone == "example.":
-        children = ("signed", "plain", "bogus", "tampered", "servfail", "nsec3", "optout")
+        children = ("signed", "plain", "calm", "bogus", "tampered", "servfail", "nsec3", "optout")
         lines += [f"{child}.example. {TTL} IN NS ns.example." for child in children]
         lines += [f"hole.example. {TTL} IN NS ns.hole.example.",
                   f"ns.hole.example. {TTL} IN A {BLACK_HOLE_IP4}",
