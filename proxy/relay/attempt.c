@@ -105,9 +105,16 @@ const char *attempt_tls_name(const struct attempt *a)
     return a->smtp != NULL && a->t_mail >= 0 ? "clear" : "";
 }
 
+/* On a connection that was there already its own record has greeting, offers and certificate. */
 static void put_negotiation(struct record *r, const struct attempt *a)
 {
-    if (a->smtp != NULL) {
+    if (a->reused) {
+        record_bool(r, "reused", true);
+        record_cstr(r, "connection", a->opener);
+        record_int(r, "mail", a->mail);
+        if (a->smtp->body_undeclared)
+            record_bool(r, "body_undeclared", true);
+    } else if (a->smtp != NULL) {
         put_nonempty(r, "greeting", a->smtp->greeting);
         put_nonempty(r, "ehlo", a->smtp->ehlo_reply);
         if (a->smtp->ehlo_reply[0] != '\0' || a->smtp->helo_only)
@@ -130,7 +137,9 @@ static void put_negotiation(struct record *r, const struct attempt *a)
     put_nonempty(r, "group", a->tls->group);
     put_nonempty(r, "sigalg", a->tls->signature);
     record_bool(r, "resumed", a->tls->resumed);
-    if (a->tls->judged)
+    if (a->tls->judged && a->reused)
+        record_cstr(r, "verify", reason_info(a->tls->judgement.reason)->token);
+    else if (a->tls->judged)
         put_certificate(r, a);
 }
 

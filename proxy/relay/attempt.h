@@ -27,6 +27,9 @@ struct attempt {
     bool downgraded;       /* in clear since no handshake can be made (level may) */
     enum reason why_clear; /* with that: what the handshake failed with (tls-protocol: long ago) */
     bool handshake;        /* one was tried: `tls` holds its facts */
+    bool reused;           /* the connection waited in the pool ... */
+    const char *opener;    /* ... since this attempt made it; lent by the upstream */
+    unsigned mail;         /* ... and this is its so-manieth mail */
     const struct tls_facts *tls;       /* lent by the upstream */
     const struct outbound_facts *smtp; /* lent by the upstream; NULL before the connection */
 

@@ -11,6 +11,7 @@
 
 #include "proxy/base/mem.h"
 #include "proxy/net/loop.h"
+#include "proxy/net/tls_sessions.h"
 #include "proxy/relay/dnssec.h"
 #include "proxy/relay/listeners.h"
 #include "proxy/relay/notify.h"
@@ -25,7 +26,7 @@
 #define WORKERS_MAX 4
 #define PROBE_START_MS 700 /* a restart serves within a second (C-OPS-01) */
 #define NOTE_MAX 16384
-#define FILES_PER_SESSION 2 /* the client and one upstream */
+#define FILES_PER_SESSION 2 /* the client and one upstream; those that wait come on top */
 #define FILES_ELSE 256      /* listeners, loops, resolver sockets, logs */
 #define DAY_MS (24 * 60 * 60 * 1000LL)
 
@@ -242,6 +243,7 @@ static bool reload_all(struct daemon *d, struct buf *error)
     listeners_handed_over(&l);
     listeners_clear(&l);
     ledger_set_keep(store_ledger(d->store), fresh->ledger.keep);
+    tls_sessions_limit(d->shared.tls_sessions, (size_t)fresh->tls.sessions);
     snapshot_drop(&d->snapshot);
     d->snapshot = snap;
     settings_drop(&d->settings);
@@ -381,6 +383,7 @@ static void finish(struct daemon *d, bool was_started)
         for (unsigned i = 0; i < d->worker_count; i++)
             worker_join(&d->workers[i]);
     free(d->workers);
+    tls_sessions_free(&d->shared.tls_sessions);
     if (was_started) {
         struct record *r = record_new("stop", RECORD_INFO, loop_wall());
 
@@ -434,7 +437,8 @@ static void watch_dnssec(struct daemon *d)
 static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *note,
                              struct buf *error)
 {
-    unsigned long files = (unsigned long)d->settings->limits.sessions * FILES_PER_SESSION;
+    unsigned long files = (unsigned long)d->settings->limits.sessions * FILES_PER_SESSION +
+                          (unsigned long)d->settings->pool.idle;
 
     settings_warnings(d->settings, loop_wall(), note);
     privileges_raise_files(files + FILES_ELSE, note);
@@ -462,6 +466,7 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
     timer_arm(d->watch, d->settings->tls.trust_check);
     watch_dnssec(d);
     open_store(d);
+    d->shared.tls_sessions = tls_sessions_new((size_t)d->settings->tls.sessions);
     return start_workers(d, l, error) ? DAEMON_OK : DAEMON_SYSTEM;
 }
 
@@ -476,6 +481,7 @@ enum daemon_end daemon_run(struct settings *settings)
     buf_init(&error, NOTE_MAX);
     atomic_init(&d.shared.sessions, 0);
     atomic_init(&d.shared.admitted, 0);
+    d.shared.workers = d.worker_count;
     d.shared.ended = worker_ended;
     d.shared.owner = &d;
     (void)signal(SIGPIPE, SIG_IGN);

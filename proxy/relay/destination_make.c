@@ -7,6 +7,7 @@
 
 #include "proxy/base/mem.h"
 #include "proxy/relay/destination_internal.h"
+#include "proxy/relay/host_request.h"
 
 #define POLICY_TEXT_MX_MAX 8
 #define DETAIL_MAX 512
@@ -231,6 +232,8 @@ static void settle_targets(struct destination *d, bool ip6_broken)
     d->targets = mem_array(limit + 1, sizeof(*d->targets));
     d->target_count = mx_targets(lists, d->host_count, limit, ip6_broken, d->targets);
     d->targets = mem_resize(d->targets, d->target_count + 1, sizeof(*d->targets));
+    for (size_t i = 0; i < d->host_count; i++)
+        host_request_digest(d, &d->hosts[i], d->hosts[i].digest);
 }
 
 size_t destination_targets(const struct destination *d, struct services *sv, struct mx_target *out)

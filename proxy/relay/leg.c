@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See leg.h: the recipients, the body and the final reply; which host comes next is leg_route.c. */
+/* See leg.h: the owner's calls, and what it is told; the MX's replies are leg_reply.c, which host comes next
+ * is leg_route.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 
 /* ---- answers ---- */
 
-static struct leg_answer leg_answer_of(struct leg *l, const struct reply *reply, enum reason why)
+struct leg_answer leg_answer_of(struct leg *l, const struct reply *reply, enum reason why)
 {
     struct leg_answer a = {reply, why, l->mx, l->address, l->tls, l->demand, l->would_defer};
 
@@ -31,8 +32,8 @@ void leg_note_host(struct leg *l)
     l->would_defer = attempt_would_defer(a);
 }
 
-static void answer_recipient(struct leg *l, struct leg_recipient_state *r,
-                             const struct reply *reply, enum reason why)
+void leg_answer_recipient(struct leg *l, struct leg_recipient_state *r, const struct reply *reply,
+                          enum reason why)
 {
     struct leg_answer answer;
 
@@ -48,7 +49,7 @@ static void answer_recipient(struct leg *l, struct leg_recipient_state *r,
     l->on.recipient(l->owner, r->slot, &answer);
 }
 
-static void rearm_budget(struct leg *l)
+void leg_rearm_budget(struct leg *l)
 {
     mono_ms first = 0;
 
@@ -87,7 +88,7 @@ void leg_die(struct leg *l, const struct reply *reply, enum reason why)
         struct leg_recipient_state *r = &l->recipients[i];
 
         if (r->state == RECIPIENT_WAITING || r->state == RECIPIENT_SENT)
-            answer_recipient(l, r, &l->last_reply, why);
+            leg_answer_recipient(l, r, &l->last_reply, why);
     }
     if (was == LEG_DATA) {
         struct leg_answer a = leg_answer_of(l, &l->last_reply, why);
@@ -110,173 +111,6 @@ void leg_die_of_reason(struct leg *l, enum reason why, const char *detail)
     leg_reason_reply(l, why, detail, &reply);
     leg_die(l, &reply, why);
     reply_clear(&reply);
-}
-
-/* ---- replies of the MX ---- */
-
-/* The MX's refusal as the client hears it.  TLS that the MX demands in a clear session is our
- * trouble, not the mail's: temporary (C-TLS-11). */
-static enum reason refusal_reason(struct leg *l, const struct reply *reply)
-{
-    /* Not the stream's word: one that a reset has ended is under TLS no more. */
-    bool clear = !upstream_attempt(l->upstream)->tls->reached.tls;
-
-    if (reply->origin == REPLY_FROM_US)
-        return REASON_SIZE_EXCEEDED;
-    return clear && reply_is_tls_refusal(reply) ? REASON_TLS_REQUIRED_BY_MX : REASON_MX_REPLIED;
-}
-
-/* The MX answered about this mail: note it in the attempt, and give the reply that the client
- * hears. */
-static enum reason take_refusal(struct leg *l, enum stage stage, const struct reply *reply,
-                                struct reply *out)
-{
-    struct attempt *a = upstream_attempt(l->upstream);
-    enum reason why = refusal_reason(l, reply);
-
-    a->stage = stage;
-    a->reason = why;
-    a->outcome = "refused";
-    reply_copy(&a->reply, reply);
-    if (why == REASON_TLS_REQUIRED_BY_MX) {
-        leg_tls_refusal_reply(l, reply, out);
-        leg_rung_forget(l);
-    } else
-        reply_copy(out, reply);
-    return why;
-}
-
-/* What the table says to this reply; a late demand for TLS sends us on as any trouble with TLS does. */
-static enum verdict_step step_after(struct leg *l, enum stage stage, const struct reply *reply)
-{
-    enum outcome outcome = refusal_reason(l, reply) == REASON_TLS_REQUIRED_BY_MX
-                               ? OUTCOME_NO_TLS
-                               : outcome_of_reply(reply->code);
-
-    return verdict_decide(stage, outcome, leg_level(l), l->accepted > 0).step;
-}
-
-static void on_mail_reply(struct leg *l, const struct reply *reply)
-{
-    enum verdict_step step = step_after(l, STAGE_MAIL, reply);
-    struct reply heard;
-    enum reason why;
-
-    if (step == VERDICT_GO_ON)
-        return;
-    reply_init(&heard);
-    why = take_refusal(l, STAGE_MAIL, reply, &heard);
-    if (step == VERDICT_NEXT_HOST && l->accepted == 0) {
-        leg_keep_failure(l, STAGE_MAIL, why, reply, "");
-        leg_next_host(l);
-    } else {
-        /* An answer about this mail: every recipient of the leg hears it (C-OUT-06). */
-        leg_note_host(l);
-        upstream_finish(&l->upstream);
-        leg_die(l, &heard, why);
-    }
-    reply_clear(&heard);
-}
-
-static void on_rcpt_reply(struct leg *l, unsigned index, const struct reply *reply)
-{
-    struct leg_recipient_state *r;
-    struct reply heard;
-    enum reason why = REASON_OK;
-
-    INVARIANT(index < l->sent_count);
-    r = &l->recipients[l->sent[index]];
-    if (r->state != RECIPIENT_SENT)
-        return;
-    leg_note_host(l);
-    reply_init(&heard);
-    if (outcome_of_reply(reply->code) == OUTCOME_OK)
-        reply_copy(&heard, reply);
-    else
-        why = take_refusal(l, STAGE_RCPT, reply, &heard);
-    if (step_after(l, STAGE_RCPT, reply) == VERDICT_NEXT_HOST && l->accepted == 0) {
-        leg_keep_failure(l, STAGE_RCPT, why, reply, "");
-        leg_next_host(l); /* this recipient too */
-    } else {
-        answer_recipient(l, r, &heard, why);
-        rearm_budget(l);
-    }
-    reply_clear(&heard);
-}
-
-static void on_data_reply(struct leg *l, const struct reply *reply)
-{
-    struct leg_answer a;
-    struct reply heard;
-
-    leg_note_host(l);
-    if (reply->code == 354) {
-        l->phase = LEG_BODY;
-        a = leg_answer_of(l, reply, REASON_OK);
-        l->on.data(l->owner, &a);
-        return;
-    }
-    reply_init(&heard);
-    l->last_reason = take_refusal(l, STAGE_DATA, reply, &heard);
-    reply_move(&l->last_reply, &heard);
-    l->phase = LEG_DEAD;
-    upstream_finish(&l->upstream);
-    a = leg_answer_of(l, &l->last_reply, l->last_reason);
-    l->on.data(l->owner, &a);
-    reply_clear(&heard);
-}
-
-static void on_final_reply(struct leg *l, const struct reply *reply)
-{
-    struct attempt *at = upstream_attempt(l->upstream);
-    struct leg_answer a;
-
-    leg_note_host(l);
-    if (outcome_of_reply(reply->code) == OUTCOME_OK) {
-        l->last_reason = REASON_OK;
-        at->stage = STAGE_FINAL;
-        at->reason = REASON_OK;
-        at->outcome = "delivered";
-        at->detail[0] = '\0';
-        reply_copy(&at->reply, reply);
-        reply_copy(&l->last_reply, reply);
-        if (l->rung == RUNG_CLEAR)
-            leg_rung_worked(l);
-    } else {
-        struct reply heard;
-
-        reply_init(&heard);
-        l->last_reason = take_refusal(l, STAGE_FINAL, reply, &heard);
-        reply_move(&l->last_reply, &heard);
-        reply_clear(&heard);
-    }
-    l->phase = LEG_DEAD;
-    upstream_finish(&l->upstream);
-    a = leg_answer_of(l, &l->last_reply, l->last_reason);
-    l->on.final(l->owner, &a);
-}
-
-void leg_on_replied(void *owner, enum outbound_command command, unsigned index,
-                    const struct reply *reply)
-{
-    struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
-
-    if (l->phase == LEG_DEAD || l->upstream == NULL)
-        return;
-    switch (command) {
-    case OUTBOUND_MAIL:
-        on_mail_reply(l, reply);
-        break;
-    case OUTBOUND_RCPT:
-        on_rcpt_reply(l, index, reply);
-        break;
-    case OUTBOUND_DATA:
-        on_data_reply(l, reply);
-        break;
-    case OUTBOUND_END:
-        on_final_reply(l, reply);
-        break;
-    }
 }
 
 void leg_on_room(void *owner)
@@ -308,7 +142,7 @@ static void answer_dead_later(void *owner)
         return;
     for (size_t i = 0; i < l->recipient_count; i++)
         if (l->recipients[i].state == RECIPIENT_WAITING && l->phase == LEG_DEAD)
-            answer_recipient(l, &l->recipients[i], &l->last_reply, l->last_reason);
+            leg_answer_recipient(l, &l->recipients[i], &l->last_reply, l->last_reason);
 }
 
 static void budget_over(void *owner)
@@ -336,6 +170,7 @@ struct leg *leg_new(struct services *sv, struct snapshot *snap, const struct env
     (void)snprintf(l->id, sizeof(l->id), "%s-%u", envelope->transaction_id, number);
     reply_init(&l->last_reply);
     reply_init(&l->kept_reply);
+    reply_init(&l->data_reply);
     l->budget = timer_new(sv->loop, budget_over, l);
     l->literal = first->literal;
     leg_look(l);
@@ -354,6 +189,7 @@ void leg_recipient(struct leg *l, unsigned slot, struct slice path)
     struct leg_recipient_state *r;
     int64_t span = snapshot_settings(l->snapshot)->timeouts.recipient_budget;
 
+    INVARIANT(!l->data_follows);
     l->recipients = mem_resize(l->recipients, l->recipient_count + 1, sizeof(*l->recipients));
     r = &l->recipients[l->recipient_count++];
     memset(r, 0, sizeof(*r));
@@ -371,7 +207,7 @@ void leg_recipient(struct leg *l, unsigned slot, struct slice path)
     if (l->phase == LEG_ENVELOPE)
         leg_send_recipient(l, l->recipient_count - 1);
     if (l->phase != LEG_DEAD)
-        rearm_budget(l);
+        leg_rearm_budget(l);
     if (l->phase == LEG_RESTING)
         leg_wake(l);
 }
@@ -393,6 +229,20 @@ void leg_share(struct leg *l, size_t legs)
         upstream_share(l->upstream, legs);
 }
 
+/* The MX answered DATA before the client's turn to hear it came. */
+static void tell_data_ahead(void *owner)
+{
+    struct leg *l = OBJ_CAST(leg, LEG_MAGIC, owner);
+    struct reply reply;
+
+    if (l->freed || l->phase != LEG_DATA)
+        return;
+    reply_init(&reply);
+    reply_move(&reply, &l->data_reply);
+    leg_on_replied(l, OUTBOUND_DATA, 0, &reply);
+    reply_clear(&reply);
+}
+
 void leg_data(struct leg *l)
 {
     if (l->phase == LEG_DEAD) {
@@ -401,7 +251,23 @@ void leg_data(struct leg *l)
     }
     INVARIANT(l->phase == LEG_ENVELOPE && l->accepted > 0);
     l->phase = LEG_DATA;
-    upstream_data(l->upstream);
+    if (!l->data_sent)
+        upstream_data(l->upstream);
+    else if (l->data_reply.code != 0)
+        loop_defer(l->services->loop, tell_data_ahead, l);
+}
+
+void leg_data_follows(struct leg *l)
+{
+    l->data_follows = true;
+    if (l->phase == LEG_ENVELOPE && l->unanswered > 0)
+        leg_send_data_ahead(l);
+}
+
+void leg_send_data_ahead(struct leg *l)
+{
+    l->data_sent = true;
+    upstream_data_ahead(l->upstream);
 }
 
 void leg_body(struct leg *l, struct slice content)
@@ -518,6 +384,7 @@ static void leg_destroy(void *owner)
     free(l->targets);
     reply_clear(&l->last_reply);
     reply_clear(&l->kept_reply);
+    reply_clear(&l->data_reply);
     snapshot_drop(&l->snapshot);
     timer_free(&l->budget);
     l->magic = 0;

@@ -43,6 +43,8 @@ struct leg *leg_new(struct services *sv, struct snapshot *snap, const struct env
 bool leg_serves(const struct leg *l, const struct mailbox *recipient);
 /* Several may be given before the first is answered; `slot` comes back with the answer. */
 void leg_recipient(struct leg *l, unsigned slot, struct slice path);
+/* All recipients are given, and leg_data() will follow, whatever is said of them: DATA may leave with them. */
+void leg_data_follows(struct leg *l);
 /* Where it has refused everybody so far: the connection may go, the next recipient connects anew. */
 void leg_rest(struct leg *l);
 /* Before leg_data(): so many legs share limits.memory_per_transfer. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by leg.c (recipients, body, final reply) and leg_route.c (which host comes next). */
+/* Shared by leg.c (the owner's calls, what it is told), leg_reply.c (the MX's replies), leg_route.c
+ * (which host comes next) and leg_target.c (that host). */
 #ifndef TLSMEND_RELAY_LEG_INTERNAL_H
 #define TLSMEND_RELAY_LEG_INTERNAL_H
 
@@ -64,6 +65,9 @@ struct leg {
     struct sts_query *second_look;
     bool looked_again;
     struct upstream *upstream;
+    bool data_follows;       /* the client's DATA is there already */
+    bool data_sent;          /* ... and left with the recipients */
+    struct reply data_reply; /* to that, before leg_data(); code 0: none so far */
 
     struct leg_recipient_state *recipients;
     size_t recipient_count;
@@ -87,27 +91,41 @@ void leg_die(struct leg *l, const struct reply *reply, enum reason why);
 void leg_die_of_reason(struct leg *l, enum reason why, const char *detail);
 void leg_note_host(struct leg *l);
 void leg_send_recipient(struct leg *l, size_t index);
+void leg_send_data_ahead(struct leg *l);
+struct leg_answer leg_answer_of(struct leg *l, const struct reply *reply, enum reason why);
+void leg_answer_recipient(struct leg *l, struct leg_recipient_state *r, const struct reply *reply,
+                          enum reason why);
+void leg_rearm_budget(struct leg *l);
+void leg_on_room(void *owner);
+
+/* leg_reply.c */
 void leg_on_replied(void *owner, enum outbound_command command, unsigned index,
                     const struct reply *reply);
-void leg_on_room(void *owner);
 
 /* leg_route.c */
 void leg_look(struct leg *l); /* for the destination; the answer comes from the loop */
 /* Remember a failure if it is the one that the client should hear about (C-OUT-11). */
 void leg_keep_failure(struct leg *l, enum stage stage, enum reason why, const struct reply *reply,
                       const char *detail);
-/* A recipient came to a leg that rests. */
-void leg_wake(struct leg *l);
 /* Leave the present upstream for the next address. */
 void leg_next_host(struct leg *l);
 void leg_die_kept(struct leg *l);
 enum tls_level leg_level(const struct leg *l);
-/* The ladder memory of the present address (C-TLS-06, C-TLS-11). */
-void leg_rung_worked(struct leg *l);
-void leg_rung_forget(struct leg *l);
 /* The MX's late demand for TLS in our words, with its own in them. */
 void leg_tls_refusal_reply(const struct leg *l, const struct reply *reply, struct reply *out);
 /* Our own reply about this leg: names the host where there is one, else the domain. */
 void leg_reason_reply(const struct leg *l, enum reason why, const char *detail, struct reply *out);
+
+/* leg_target.c */
+/* l->target: a new address, at the rung that is known to work there. */
+void leg_begin_target(struct leg *l);
+/* The warm connection was no good (and is closed): the same address again, on a fresh one. */
+void leg_connect_anew(struct leg *l);
+/* A recipient came to a leg that rests. */
+void leg_wake(struct leg *l);
+/* The ladder memory of the present address (C-TLS-06, C-TLS-11). */
+void leg_rung_worked(struct leg *l);
+void leg_rung_forget(struct leg *l);
+void leg_retest_failed(struct leg *l);
 
 #endif

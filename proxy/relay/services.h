@@ -49,13 +49,13 @@ struct services {
     struct ledger *ledger;                             /* the same */
     LIST_HEAD(ledger_waits, transaction) ledger_waits; /* for the disk (transaction.h) */
     struct sts_agent *sts;
-    struct tls_sessions *tls_sessions;     /* for resumption, shared by all threads; NULL: none */
+    struct tls_sessions *tls_sessions; /* for resumption, shared by all threads; NULL: none */
     struct destinations *destinations; /* NULL: nothing is kept (main, tools) */
     struct pool *pool;                 /* the same */
     uint64_t seed;            /* for the shuffle of equal MX hosts; changes with each use */
     mono_ms ip6_broken_until; /* C-MX-10: no IPv6 first before that */
     struct upstream
-        *leaving; /* upstreams that say QUIT without an owner (upstream.c keeps the list) */
+        *leaving; /* upstreams that say RSET or QUIT without an owner (upstream.c keeps the list) */
 };
 
 /* A connection over IPv6 could not be made at all (no route, no answer): IPv4 goes first for a

@@ -285,6 +285,8 @@ static enum inbound_event feed(struct session *s)
         if (!take_event(s, ev, &what)) /* what.content points into the stream's bytes */
             return INBOUND_CLOSE;
         stream_consume(s->stream, used);
+        if (ev == INBOUND_RCPT && inbound_data_follows(s->in, stream_peek(s->stream)))
+            transaction_data_follows(s->transaction);
         if (used > 0)
             transaction_drop(&s->told, true); /* it goes on, so it has heard */
         flush(s);

@@ -55,6 +55,8 @@ struct transaction_params {
 struct transaction *transaction_new(const struct transaction_params *p,
                                     const struct transaction_events *on, void *owner);
 void transaction_recipient(struct transaction *t, unsigned slot, const struct mailbox *recipient);
+/* DATA is the client's next command, and is there already: it may leave with the recipients. */
+void transaction_data_follows(struct transaction *t);
 /* `each`: the client gets a final reply for each accepted recipient. */
 void transaction_data(struct transaction *t, unsigned slot, bool each);
 void transaction_body(struct transaction *t, struct slice content);

@@ -176,6 +176,13 @@ static void nobody_to_ask(void *owner)
         data_answered(t, NULL);
 }
 
+/* With several legs DATA may have to wait for one of them, and no MX waits for a message for ever. */
+void transaction_data_follows(struct transaction *t)
+{
+    if (t->leg_count == 1 && !t->legs[0]->held && t->waiting_alone == 0)
+        leg_data_follows(t->legs[0]->leg);
+}
+
 void transaction_data(struct transaction *t, unsigned slot, bool each)
 {
     unsigned place = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See upstream.h: the owner's calls, and what is told to the owner. */
+/* See upstream.h and upstream_internal.h: how a connection is made, taken from the pool, and left. */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,13 @@
 #define WRITE_HIGH_LEAST 4096
 #define QUIT_WAIT_MS 5000
 
+static const struct settings *settings_of(const struct upstream *u)
+{
+    return snapshot_settings(u->snapshot);
+}
+
+/* ---- the end ---- */
+
 static void upstream_free(void *owner)
 {
     struct upstream *u = OBJ_CAST(upstream, UPSTREAM_MAGIC, owner);
@@ -19,55 +27,10 @@ static void upstream_free(void *owner)
     outbound_free(&u->out);
     attempt_clear(&u->attempt);
     reply_clear(&u->late_reply);
+    free(u->late_detail);
     snapshot_drop(&u->snapshot);
     u->magic = 0;
     free(u);
-}
-
-/* ---- telling the owner ---- */
-
-void upstream_tell_failed(struct upstream *u, enum stage stage, enum reason reason,
-                          const struct reply *reply, const char *detail)
-{
-    struct upstream_failure f = {stage, reason, reply, detail};
-
-    u->dead = true;
-    stream_deadline(u->stream, -1);
-    if (stage == STAGE_HANDSHAKE && u->attempt.t_tls < 0)
-        u->attempt.t_tls = upstream_since(u, u->phase_since); /* what a stall has cost */
-    u->attempt.stage = stage;
-    u->attempt.reason = reason;
-    u->attempt.outcome = "failed";
-    if (detail != u->attempt.detail)
-        (void)snprintf(u->attempt.detail, sizeof(u->attempt.detail), "%s", detail);
-    if (reply != NULL && reply->code != 0)
-        reply_copy(&u->attempt.reply, reply);
-    f.reply = &u->attempt.reply;
-    f.detail = u->attempt.detail;
-    u->on.failed(u->owner, &f);
-}
-
-static void note_reply(struct upstream *u, enum outbound_command command)
-{
-    if (command == OUTBOUND_MAIL)
-        u->attempt.t_mail = upstream_since(u, u->mail_sent);
-    else if (command == OUTBOUND_DATA)
-        u->attempt.t_data = upstream_since(u, u->data_sent);
-    else if (command == OUTBOUND_END)
-        u->attempt.t_final = upstream_since(u, u->end_sent);
-}
-
-/* ---- bytes ---- */
-
-static void flush(struct upstream *u)
-{
-    struct buf *out = outbound_output(u->out);
-
-    if (out->n > 0) {
-        stream_write(u->stream, buf_slice(out));
-        u->written += (int64_t)out->n;
-        buf_reset(out);
-    }
 }
 
 static void unlink_leaving(struct upstream *u)
@@ -80,249 +43,115 @@ static void unlink_leaving(struct upstream *u)
     u->link = NULL;
 }
 
-void upstream_left(struct upstream *u)
+static void link_leaving(struct upstream *u)
 {
     unlink_leaving(u);
-    stream_finish(&u->stream, QUIT_WAIT_MS);
+    u->next = u->services->leaving;
+    u->link = &u->services->leaving;
+    if (u->next != NULL)
+        u->next->link = &u->next;
+    u->services->leaving = u;
+}
+
+static void end(struct upstream *u)
+{
+    unlink_leaving(u);
+    pool_left(u->services->pool, &u->place);
+    u->state = UPSTREAM_GONE;
+    u->dead = true;
     loop_defer(u->services->loop, upstream_free, u);
 }
 
-void upstream_take_event(struct upstream *u, enum outbound_event ev,
-                         const struct outbound_what *what)
+void upstream_left(struct upstream *u)
 {
-    if (u->finishing) {
-        /* Whatever it says to QUIT, the mail is done. */
-        if (ev == OUTBOUND_CLOSED || ev == OUTBOUND_FAILED)
-            upstream_left(u);
-        return;
-    }
-    switch (ev) {
-    case OUTBOUND_NEED_INPUT:
-    case OUTBOUND_CLOSED:
-        break;
-    case OUTBOUND_START_TLS:
-        flush(u);
-        upstream_start_tls(u);
-        break;
-    case OUTBOUND_READY:
-        u->on.ready(u->owner);
-        break;
-    case OUTBOUND_REPLY:
-        note_reply(u, what->command);
-        u->on.replied(u->owner, what->command, what->index, what->reply);
-        break;
-    case OUTBOUND_FAILED:
-        upstream_tell_failed(u, what->stage, what->reason, what->reply, what->detail);
-        break;
-    }
+    stream_finish(&u->stream, QUIT_WAIT_MS);
+    end(u);
 }
 
-/* After every event of the stream: feed what is there, send what came of it, arm the right deadline. */
-void upstream_pump(struct upstream *u)
+static void cut(struct upstream *u)
 {
-    u->pumping = true;
-    while (!u->dead && u->stream != NULL && outbound_phase(u->out) != OUTBOUND_PHASE_HANDSHAKE) {
-        struct slice in = stream_peek(u->stream);
-        struct outbound_what what = {0};
-        enum outbound_event ev;
-        size_t used = 0;
-
-        if (in.n == 0)
-            break;
-        if (u->attempt.t_greeting < 0)
-            u->attempt.t_greeting = upstream_since(u, u->connected);
-        outbound_unsent(u->out, stream_heard_early(u->stream));
-        ev = outbound_feed(u->out, in.p, in.n, &used, &what);
-        stream_consume(u->stream, used);
-        upstream_take_event(u, ev, &what);
-        if (ev == OUTBOUND_NEED_INPUT && used == 0)
-            break;
-    }
-    u->pumping = false;
-    if (u->dead || u->stream == NULL)
-        return;
-    flush(u);
-    upstream_arm(u, false);
+    stream_close(&u->stream);
+    end(u);
 }
 
-/* Send what a call of the owner made.  Nothing is read here, so no event comes inside a call; and while
- * the pump runs nothing is sent, so that what the MX said before is never taken for the answer. */
-static void push(struct upstream *u)
+static void say_quit(struct upstream *u)
 {
-    if (u->pumping || u->dead)
-        return;
-    flush(u);
-    upstream_arm(u, false);
+    pool_left(u->services->pool,
+              &u->place); /* the MX gets QUIT before any other connection's SYN */
+    u->state = UPSTREAM_LEAVING;
+    link_leaving(u);
+    outbound_quit(u->out);
+    upstream_flush(u);
+    upstream_arm(u, true);
 }
 
-static void tell_late(void *owner)
-{
-    struct upstream *u = OBJ_CAST(upstream, UPSTREAM_MAGIC, owner);
+/* ---- from mail to mail (C-OUT-08) ---- */
 
-    if (!u->late || u->dead || u->finishing)
-        return;
-    u->late = false;
-    if (u->late_event == OUTBOUND_FAILED)
-        upstream_tell_failed(u, u->late_stage, u->late_reason, &u->late_reply, u->late_detail);
-    else
-        u->on.replied(u->owner, u->late_command, 0, &u->late_reply);
+static struct upstream *upstream_of(struct pool_entry *e)
+{
+    return OBJ_CAST(upstream, UPSTREAM_MAGIC, (char *)e - offsetof(struct upstream, place));
 }
 
-/* ---- calls of the owner ---- */
-
-/* What a transfer may hold is spread over our buffer, its encrypted form, and the client's side; and
- * over the destinations of the message. */
-static size_t write_high(const struct settings *set, size_t parts)
+void upstream_leave_pool(struct pool_entry *e)
 {
-    size_t high = (size_t)set->limits.memory_per_transfer / 4 / parts;
-
-    return high > WRITE_HIGH_LEAST ? high : WRITE_HIGH_LEAST;
+    say_quit(upstream_of(e));
 }
 
-struct upstream *upstream_open(const struct upstream_params *p, const struct upstream_events *on,
-                               void *owner)
+static void wait_for_mail(struct upstream *u)
 {
-    struct upstream *u = mem_zalloc(sizeof(*u));
-    struct stream_params sp = {.read_high = READ_HIGH};
-    const struct settings *set;
-    mono_ms now = loop_now(p->services->loop);
-    int64_t wait;
-
-    u->magic = UPSTREAM_MAGIC;
-    u->services = p->services;
-    u->snapshot = snapshot_hold(p->dest->snapshot);
-    set = snapshot_settings(u->snapshot);
-    u->dest = p->dest;
-    u->host = &p->dest->hosts[p->target->host];
-    u->demand = u->host->demand;
-    u->envelope = p->envelope;
-    u->on = *on;
-    u->owner = owner;
-    u->deadline = p->deadline;
-    u->opened = now;
-    u->write_high = write_high(set, 1);
-    sp.write_low = u->write_high / 2;
-    reply_init(&u->late_reply);
-    attempt_init(&u->attempt);
-    u->attempt.envelope = p->envelope;
-    u->attempt.dest = p->dest;
-    u->attempt.host = u->host;
-    u->attempt.addr = p->target->addr;
-    u->attempt.tls = &u->tls;
-    u->attempt.rung = u->rung = p->rung;
-    u->attempt.retest = p->retest;
-    u->attempt.downgraded = p->rung == RUNG_CLEAR;
-    u->attempt.why_clear = p->why_clear;
-    u->attempt.t_dns = p->dns_ms;
-    u->lower_left = p->lower_left;
-    (void)snprintf(u->attempt.leg_id, sizeof(u->attempt.leg_id), "%s", p->leg_id);
-    (void)snprintf(u->attempt.id, sizeof(u->attempt.id), "%s-%u", p->leg_id, p->number);
-    u->out = outbound_new(&(struct outbound_params){
-        .helo_name = set->helo_name, .demand = &u->demand, .plaintext = p->rung == RUNG_CLEAR});
-    u->stream =
-        stream_connect(p->services->loop, &p->target->addr, &sp, &upstream_stream_events, u);
-    wait = set->timeouts.connect;
-    if (u->deadline - now < wait)
-        wait = u->deadline > now ? u->deadline - now : 0;
-    stream_deadline(u->stream, wait);
-    return u;
+    unlink_leaving(u);
+    u->state = UPSTREAM_WAITING;
+    stream_deadline(u->stream, -1); /* the pool has the clock */
+    if (!pool_put(u->services->pool, &u->place, &u->key,
+                  u->connected + settings_of(u)->pool.max_age))
+        say_quit(u);
 }
 
-void upstream_mail(struct upstream *u)
+void upstream_rested(struct upstream *u)
 {
-    struct outbound_what what = {0};
-    enum outbound_event ev =
-        outbound_mail(u->out, slice_str(u->envelope->sender), &u->envelope->params, &what);
-
-    u->mail_sent = loop_now(u->services->loop);
-    if (ev != OUTBOUND_NEED_INPUT) {
-        u->late = true;
-        u->late_event = ev;
-        u->late_command = what.command;
-        u->late_stage = what.stage;
-        u->late_reason = what.reason;
-        (void)snprintf(u->late_detail, sizeof(u->late_detail), "%s",
-                       what.detail != NULL ? what.detail : "");
-        if (what.reply != NULL)
-            reply_copy(&u->late_reply, what.reply);
-        loop_defer(u->services->loop, tell_late, u);
-        return;
-    }
-    push(u);
+    if (u->state == UPSTREAM_RESETTING)
+        wait_for_mail(u);
 }
 
-void upstream_rcpt(struct upstream *u, struct slice path)
+static void say_reset(struct upstream *u)
 {
-    if (u->late)
-        return; /* MAIL was not sent (too large, demand not met): its answer is about them all */
-    outbound_rcpt(u->out, path);
-    push(u);
+    u->state = UPSTREAM_RESETTING;
+    link_leaving(u);
+    outbound_reset(u->out);
+    upstream_flush(u);
+    upstream_arm(u, true);
 }
 
-void upstream_share(struct upstream *u, size_t parts)
+/* Could the next mail use it?  One that was left with a doubt about TLS could not. */
+static bool is_reusable(const struct upstream *u)
 {
-    u->write_high = write_high(snapshot_settings(u->snapshot), parts);
-    stream_write_low(u->stream, u->write_high / 2);
+    const struct settings *set = settings_of(u);
+    mono_ms now = loop_now(u->services->loop);
+
+    return set->pool.idle_time > 0 && u->mails < (unsigned)set->pool.messages &&
+           u->connected + set->pool.max_age > now &&
+           u->attempt.reason != REASON_TLS_REQUIRED_BY_MX && stream_unsent(u->stream) == 0 &&
+           stream_unread(u->stream) == 0;
 }
 
-void upstream_data(struct upstream *u)
+/* The key under which it waits; level none never asked for STARTTLS, and whoever owes it must not find it. */
+static enum pool_kind kind_of(const struct upstream *u)
 {
-    u->data_sent = loop_now(u->services->loop);
-    outbound_data(u->out);
-    push(u);
-}
-
-void upstream_body(struct upstream *u, struct slice content)
-{
-    bool idle = stream_unsent(u->stream) == 0;
-
-    while (content.n > 0 && !u->dead) {
-        struct slice piece = slice_first(content, OUTBOUND_BODY_MAX);
-
-        outbound_body(u->out, piece);
-        flush(u);
-        content = slice_from(content, piece.n);
-    }
-    if (!u->dead)
-        upstream_arm(u, idle); /* nothing waited: the patience for this block begins now */
-}
-
-void upstream_end(struct upstream *u)
-{
-    u->end_sent = loop_now(u->services->loop);
-    outbound_end(u->out);
-    push(u);
-}
-
-bool upstream_has_room(const struct upstream *u)
-{
-    return stream_unsent(u->stream) < u->write_high;
-}
-
-void upstream_budget(struct upstream *u, mono_ms deadline)
-{
-    u->deadline = deadline;
-    if (u->connected != 0 && !u->dead)
-        upstream_arm(u, false);
-}
-
-struct attempt *upstream_attempt(struct upstream *u)
-{
-    return &u->attempt;
-}
-
-enum stage upstream_stage(const struct upstream *u)
-{
-    return u->connected == 0 ? STAGE_CONNECT : outbound_stage(u->out);
+    if (u->tls.reached.tls)
+        return POOL_TLS;
+    if (u->rung == RUNG_CLEAR)
+        return POOL_DOWNGRADED;
+    return u->demand.level == LEVEL_MAY ? POOL_NO_STARTTLS : POOL_NO_TLS;
 }
 
 /* The record is made while everything it lends is still there. */
-static void leave(struct upstream *u)
+static void end_mail(struct upstream *u)
 {
     attempt_log(u->services->log, &u->attempt);
     u->envelope = NULL;
     u->dest = NULL;
     u->host = NULL;
+    u->owner = NULL;
 }
 
 void upstream_finish(struct upstream **held)
@@ -338,16 +167,14 @@ void upstream_finish(struct upstream **held)
         return;
     }
     *held = NULL;
-    leave(u);
-    u->finishing = true;
-    u->next = u->services->leaving;
-    u->link = &u->services->leaving;
-    if (u->next != NULL)
-        u->next->link = &u->next;
-    u->services->leaving = u;
-    outbound_quit(u->out);
-    flush(u);
-    upstream_arm(u, true);
+    end_mail(u);
+    u->key.kind = kind_of(u);
+    if (!is_reusable(u))
+        say_quit(u);
+    else if (phase == OUTBOUND_PHASE_RECIPIENTS)
+        say_reset(u);
+    else
+        wait_for_mail(u);
 }
 
 void upstream_close(struct upstream **held)
@@ -357,21 +184,173 @@ void upstream_close(struct upstream **held)
     *held = NULL;
     if (u == NULL)
         return;
-    leave(u);
-    u->dead = true;
-    u->finishing = true;
-    stream_close(&u->stream);
-    loop_defer(u->services->loop, upstream_free, u);
+    end_mail(u);
+    cut(u);
+}
+
+void upstream_discard(struct upstream **held)
+{
+    struct upstream *u = *held;
+
+    *held = NULL;
+    pool_died(u->services->pool, &u->place, u->attempt.reason == REASON_TIMEOUT);
+    u->owner = NULL;
+    cut(u);
 }
 
 void upstream_cut_leaving(struct services *sv)
 {
-    while (sv->leaving != NULL) {
-        struct upstream *u = sv->leaving;
+    while (sv->leaving != NULL)
+        cut(sv->leaving);
+}
 
-        unlink_leaving(u);
-        u->dead = true;
-        stream_close(&u->stream);
-        loop_defer(sv->loop, upstream_free, u);
+/* ---- the begin ---- */
+
+/* What a transfer may hold is spread over our buffer, its encrypted form, and the client's side; and
+ * over the destinations of the message. */
+static size_t write_high(const struct settings *set, size_t parts)
+{
+    size_t high = (size_t)set->limits.memory_per_transfer / 4 / parts;
+
+    return high > WRITE_HIGH_LEAST ? high : WRITE_HIGH_LEAST;
+}
+
+void upstream_share(struct upstream *u, size_t parts)
+{
+    size_t high = write_high(settings_of(u), parts);
+
+    if (high == u->write_high)
+        return;
+    u->write_high = high;
+    stream_write_low(u->stream, high / 2);
+}
+
+static void begin_mail(struct upstream *u, const struct upstream_params *p,
+                       const struct upstream_events *on, void *owner)
+{
+    struct attempt *a = &u->attempt;
+
+    u->state = UPSTREAM_USED;
+    u->dest = p->dest;
+    u->host = &p->dest->hosts[p->target->host];
+    u->demand = u->host->demand;
+    u->envelope = p->envelope;
+    u->on = *on;
+    u->owner = owner;
+    u->deadline = p->deadline;
+    u->lower_left = p->lower_left;
+    u->heard = false;
+    attempt_init(a);
+    a->envelope = p->envelope;
+    a->dest = p->dest;
+    a->host = u->host;
+    a->addr = p->target->addr;
+    a->tls = &u->tls;
+    a->rung = u->rung;
+    a->retest = p->retest;
+    a->downgraded = u->rung == RUNG_CLEAR;
+    a->why_clear = p->why_clear;
+    a->t_dns = p->dns_ms;
+    (void)snprintf(a->leg_id, sizeof(a->leg_id), "%s", p->leg_id);
+    (void)snprintf(a->id, sizeof(a->id), "%s-%u", p->leg_id, p->number);
+}
+
+static void connect_to(struct upstream *u, const struct upstream_params *p)
+{
+    struct stream_params sp = {.read_high = READ_HIGH, .write_low = u->write_high / 2};
+    int64_t wait = settings_of(u)->timeouts.connect, left = u->deadline - u->opened;
+
+    u->stream =
+        stream_connect(p->services->loop, &p->target->addr, &sp, &upstream_stream_events, u);
+    if (left < wait)
+        wait = left > 0 ? left : 0;
+    stream_deadline(u->stream, wait);
+}
+
+struct upstream *upstream_open(const struct upstream_params *p, const struct upstream_events *on,
+                               void *owner)
+{
+    struct upstream *u = mem_zalloc(sizeof(*u));
+    const char *which = "";
+
+    u->magic = UPSTREAM_MAGIC;
+    u->services = p->services;
+    u->snapshot = snapshot_hold(p->dest->snapshot);
+    u->opened = loop_now(p->services->loop);
+    u->write_high = write_high(settings_of(u), 1);
+    u->rung = p->rung;
+    reply_init(&u->late_reply);
+    begin_mail(u, p, on, owner);
+    (void)snprintf(u->opener, sizeof(u->opener), "%s", u->attempt.id);
+    u->key.addr = p->target->addr;
+    memcpy(u->key.digest, u->host->digest, sizeof(u->key.digest));
+    u->out = outbound_new(&(struct outbound_params){.helo_name = settings_of(u)->helo_name,
+                                                    .demand = &u->demand,
+                                                    .plaintext = p->rung == RUNG_CLEAR});
+    if (pool_admit(p->services->pool, &u->place, &p->target->addr, &which)) {
+        connect_to(u, p);
+    } else {
+        (void)snprintf(u->attempt.detail, sizeof(u->attempt.detail), "%s", which);
+        upstream_tell_later(u, LATE_FULL);
     }
+    return u;
+}
+
+/* What this demand may find waiting. */
+static enum pool_kind kind_wanted(const struct upstream_params *p, const struct demand *d)
+{
+    if (p->rung == RUNG_CLEAR)
+        return POOL_DOWNGRADED;
+    return d->level == LEVEL_NONE && (d->needs & NEED_TLS) == 0 ? POOL_NO_TLS : POOL_TLS;
+}
+
+static struct upstream *find_waiting(const struct upstream_params *p,
+                                     const struct destination_host *h)
+{
+    struct pool_key key = {.addr = p->target->addr, .kind = kind_wanted(p, &h->demand)};
+    struct pool_entry *e;
+
+    memcpy(key.digest, h->digest, sizeof(key.digest));
+    e = pool_find(p->services->pool, &key);
+    if (e == NULL && key.kind == POOL_TLS && h->demand.level == LEVEL_MAY) {
+        key.kind = POOL_NO_STARTTLS;
+        e = pool_find(p->services->pool, &key);
+    }
+    return e != NULL ? upstream_of(e) : NULL;
+}
+
+/* As outbound_mail() will judge: what the handshake and the EHLO inside it gave, by this demand's measure. */
+static bool is_enough(struct upstream *u, const struct demand *d)
+{
+    struct tls_reached got = u->tls.reached;
+
+    got.requiretls = got.tls && outbound_facts(u->out)->ehlo.requiretls;
+    return demand_met(d, &got);
+}
+
+struct upstream *upstream_take(const struct upstream_params *p, const struct upstream_events *on,
+                               void *owner)
+{
+    struct upstream *u = find_waiting(p, &p->dest->hosts[p->target->host]);
+
+    /* The half-open try of policy/ladder is about the handshake. */
+    if (u == NULL || p->retest || !is_enough(u, &p->dest->hosts[p->target->host].demand))
+        return NULL;
+    pool_take(p->services->pool, &u->place);
+    pool_count_reuse(p->services->pool);
+    if (u->snapshot != p->dest->snapshot) {
+        snapshot_drop(&u->snapshot);
+        u->snapshot = snapshot_hold(p->dest->snapshot);
+    }
+    attempt_clear(&u->attempt);
+    begin_mail(u, p, on, owner);
+    upstream_share(u, 1);
+    u->attempt.reused = true;
+    u->attempt.opener = u->opener;
+    u->attempt.mail = u->mails + 1;
+    u->attempt.handshake = u->tls.reached.tls;
+    u->attempt.smtp = outbound_facts(u->out);
+    INVARIANT(outbound_renew(u->out, &u->demand, &u->tls.reached));
+    upstream_tell_later(u, LATE_READY);
+    return u;
 }

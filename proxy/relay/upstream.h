@@ -4,12 +4,14 @@
  *      upstream - one connection to one MX address: the I/O shell around dialog/outbound
  *
  * DESCRIPTION
- *      Connects, feeds the machine, makes the TLS handshake when the machine asks for it, keeps
+ *      An upstream outlives the mail that it was opened for (C-OUT-08): upstream_finish() leaves it to the
+ *      pool where another mail may use it, upstream_take() finds one there.  Connects, feeds the machine, makes the TLS handshake when the machine asks for it, keeps
  *      the deadlines, gathers the facts of the attempt.  It decides nothing: what a failure means
  *      is the leg's business (policy/verdict).  Calls go down, events come up; an event never
  *      comes inside a call. After `failed` the upstream is dead: the owner closes it.
  *
- *      Exactly one attempt record is logged per upstream: when it is closed or finished (C-OPS-04).
+ *      Exactly one attempt record is logged for each mail that it was used for: when it is closed or
+ *      finished (C-OPS-04); none when it is discarded.
  */
 #ifndef TLSMEND_RELAY_UPSTREAM_H
 #define TLSMEND_RELAY_UPSTREAM_H
@@ -55,10 +57,18 @@ struct upstream_events {
 
 struct upstream *upstream_open(const struct upstream_params *p, const struct upstream_events *on,
                                void *owner);
+/* A connection that waits for a mail and was verified at least as strongly as this host's demand asks; `ready` comes
+ * from the loop.  NULL: none. */
+struct upstream *upstream_take(const struct upstream_params *p, const struct upstream_events *on,
+                               void *owner);
+bool upstream_reused(const struct upstream *u);
+/* It waited in the pool, and the MX has answered nothing since. */
+bool upstream_is_stale(const struct upstream *u);
 void upstream_mail(struct upstream *u); /* the envelope's sender */
 void upstream_rcpt(struct upstream *u, struct slice path);
 void upstream_share(struct upstream *u, size_t parts); /* of limits.memory_per_transfer */
 void upstream_data(struct upstream *u);
+void upstream_data_ahead(struct upstream *u); /* in its place, behind the last upstream_rcpt() */
 void upstream_body(struct upstream *u,
                    struct slice content); /* any size; look at the room before */
 void upstream_end(struct upstream *u);
@@ -70,10 +80,15 @@ void upstream_budget(struct upstream *u, mono_ms deadline);
 struct attempt *upstream_attempt(struct upstream *u);
 enum stage upstream_stage(const struct upstream *u); /* where it stands now */
 
-/* Log the attempt, say QUIT and close in the background.  The envelope and destination are not used
- * after. */
+/* Log the attempt; in the background it goes to the pool (behind RSET, where a transaction is open), or says
+ * QUIT and closes.  The envelope and destination are not used after. */
 void upstream_finish(struct upstream **u);
-/* The worker ends: cut those that are still saying QUIT. */
+/* It died while it waited: no attempt, no record. */
+void upstream_discard(struct upstream **u);
+/* For pool_new(). */
+struct pool_entry;
+void upstream_leave_pool(struct pool_entry *e);
+/* The worker ends: cut those that are still saying RSET or QUIT. */
 void upstream_cut_leaving(struct services *sv);
 /* Log the attempt and cut the connection now: no QUIT, no final dot. */
 void upstream_close(struct upstream **u);

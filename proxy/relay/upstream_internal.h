@@ -1,57 +1,84 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by upstream.c (the owner's calls, telling, pumping) and upstream_io.c (stream events,
- * deadlines, the handshake). */
+/* Shared by upstream.c (making, taking, leaving), upstream_mail.c (the owner's calls, what it is told)
+ * and upstream_io.c (stream events, deadlines, the handshake). */
 #ifndef TLSMEND_RELAY_UPSTREAM_INTERNAL_H
 #define TLSMEND_RELAY_UPSTREAM_INTERNAL_H
 
 #include "proxy/net/stream.h"
+#include "proxy/relay/pool.h"
 #include "proxy/relay/upstream.h"
 
 #define UPSTREAM_MAGIC 0x75707374u
 
+enum upstream_state {
+    UPSTREAM_USED,      /* it has an owner */
+    UPSTREAM_RESETTING, /* RSET was sent: it waits for the next mail when that is answered */
+    UPSTREAM_WAITING,   /* in the pool */
+    UPSTREAM_LEAVING,   /* QUIT was sent */
+    UPSTREAM_GONE,      /* only its memory is left */
+};
+
+/* What is told from the loop, since it must not come inside the call that caused it. */
+enum upstream_late { LATE_NOTHING, LATE_EVENT, LATE_READY, LATE_FULL };
+
 struct upstream {
     uint32_t magic;
+    enum upstream_state state;
     struct services *services;
     struct snapshot *snapshot; /* held: timeouts and trust */
-    const struct destination *dest;
+    struct stream *stream;     /* NULL: there was no room for one */
+    struct outbound *out;
+    struct tls_facts tls; /* a shallow copy: the judgement stays with the stream */
+    enum tls_rung rung;
+    mono_ms opened, connected; /* connected 0: not yet */
+    enum outbound_patience armed;
+    mono_ms phase_since;
+    int64_t written, sent_when_armed;
+    size_t write_high;
+    bool pumping;
+    bool dead; /* failed was told, or nobody is there to be told */
+
+    struct pool_entry place; /* counted in the pool from upstream_open() on */
+    struct pool_key key;
+    unsigned mails;                /* MAIL commands so far */
+    char opener[ATTEMPT_ID_MAX];   /* the attempt that made the connection */
+    struct upstream *next, **link; /* in services->leaving while RESETTING or LEAVING */
+
+    /* Of the present mail. */
+    const struct destination *dest; /* lent, as are host and envelope */
     const struct destination_host *host;
     const struct envelope *envelope;
-    struct stream *stream;
-    struct outbound *out;
+    struct demand demand; /* a copy: the machine outlives the destination */
     struct upstream_events on;
     void *owner;
     struct attempt attempt;
-    struct tls_facts tls; /* a shallow copy: the judgement stays with the stream */
-    char tls_version[16];
-    mono_ms deadline, opened, connected, phase_since, mail_sent, data_sent, end_sent;
-    enum outbound_patience armed;
-    struct demand demand; /* a copy: the machine outlives the destination while it says QUIT */
-    enum tls_rung rung;
     bool lower_left;
-    size_t write_high;
-    int64_t written, sent_when_armed;
-    bool pumping;
-    bool dead;                     /* failed was told */
-    bool finishing;                /* QUIT in the background: no owner any more */
-    struct upstream *next, **link; /* in services->leaving while finishing */
+    bool heard; /* the MX has answered something: a warm connection lives */
+    mono_ms deadline, mail_sent, data_sent, end_sent;
 
-    /* An event that a call caused; told from the loop. */
-    bool late;
+    enum upstream_late late;
     enum outbound_event late_event;
     enum outbound_command late_command;
     struct reply late_reply;
     enum stage late_stage;
     enum reason late_reason;
-    char late_detail[320];
+    char *late_detail;
 };
 
 /* upstream.c */
+/* Nobody owns it and the MX has ended it, or its time is over. */
+void upstream_left(struct upstream *u);
+/* RSET was answered. */
+void upstream_rested(struct upstream *u);
+
+/* upstream_mail.c */
+void upstream_flush(struct upstream *u);
 void upstream_pump(struct upstream *u);
 void upstream_take_event(struct upstream *u, enum outbound_event ev,
                          const struct outbound_what *what);
 void upstream_tell_failed(struct upstream *u, enum stage stage, enum reason reason,
                           const struct reply *reply, const char *detail);
-void upstream_left(struct upstream *u); /* QUIT is over, one way or another */
+void upstream_tell_later(struct upstream *u, enum upstream_late what);
 
 /* upstream_io.c */
 extern const struct stream_events upstream_stream_events;

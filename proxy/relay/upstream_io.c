@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "proxy/base/invariant.h"
+#include "proxy/relay/host_request.h"
 #include "proxy/relay/upstream_internal.h"
 
-#define REFERENCE_NAMES_MAX 32
-#define DANE_NAMES_MAX 4
+/* A warm connection that is silent has died unnoticed, more likely than not: a fresh one is tried sooner. */
+#define STALE_MS (10 * 1000)
 
 static const struct settings *settings_of(const struct upstream *u)
 {
@@ -65,6 +66,13 @@ static int64_t sent(const struct upstream *u)
     return u->written - (int64_t)stream_unsent(u->stream);
 }
 
+static int64_t stale_after(const struct upstream *u)
+{
+    int64_t greeting = settings_of(u)->timeouts.greeting;
+
+    return greeting < STALE_MS ? greeting : STALE_MS;
+}
+
 void upstream_arm(struct upstream *u, bool fresh)
 {
     enum outbound_patience p = outbound_patience(u->out);
@@ -79,6 +87,8 @@ void upstream_arm(struct upstream *u, bool fresh)
     ms = patience_ms(u, p);
     if (p == PATIENCE_BUDGET) { /* that of the recipient who waits longest, and of nobody else */
         ms = u->deadline > now ? u->deadline - now : 0;
+        if (upstream_is_stale(u) && ms > stale_after(u))
+            ms = u->mail_sent + stale_after(u) > now ? u->mail_sent + stale_after(u) - now : 0;
     } else if (ms >= 0) {
         ms -= now - u->phase_since;
         if (within_budget(p) && u->deadline - now < ms)
@@ -91,78 +101,24 @@ void upstream_arm(struct upstream *u, bool fresh)
 
 /* ---- the handshake ---- */
 
-/* The name that the MX is called by: under DANE the one that its TLSA records stand at (C-TLS-07,
- * C-DANE-03); an address has none. */
-static const char *sni_of(const struct upstream *u)
-{
-    struct addr ignored;
-
-    if (u->dest->is_literal || addr_parse(slice_str(u->host->name), &ignored))
-        return NULL;
-    return u->host->dane.state == DANE_USABLE ? u->host->dane.base : u->host->name;
-}
-
-/* RFC 7672 3.2.2: what a certificate below a DANE-TA anchor may name. */
-static size_t dane_names(const struct upstream *u, struct slice *out)
-{
-    size_t n = 0;
-
-    out[n++] = slice_str(u->host->dane.base);
-    if (strcmp(u->host->dane.base, u->host->name) != 0)
-        out[n++] = slice_str(u->host->name);
-    if (u->host->mx_secure && !u->dest->is_route) {
-        out[n++] = slice_str(u->dest->domain);
-        if (u->dest->expanded[0] != '\0')
-            out[n++] = slice_str(u->dest->expanded);
-    }
-    return n;
-}
-
 void upstream_start_tls(struct upstream *u)
 {
-    const struct demand *d = &u->host->demand;
-    struct slice names[REFERENCE_NAMES_MAX], tlsa_names[DANE_NAMES_MAX];
-    struct buf scratch;
-    struct tls_request req = {
-        .sni = sni_of(u),
-        .min_version = d->min_version,
-        .trust = snapshot_trust(u->snapshot, d->override),
-        .names = names,
-        .needs = d->needs,
-        .rung = u->rung,
-        .min_rsa_bits = settings_of(u)->tls.min_rsa_bits,
-    };
+    struct host_request r;
 
-    if (req.sni != NULL)
-        req.host = slice_str(u->host->name); /* an address is no name (C-CERT-01) */
-    buf_init(&scratch, 16384);
-    req.name_count = demand_names(d, slice_str(u->host->name), slice_str(u->dest->nexthop),
-                                  &scratch, names, REFERENCE_NAMES_MAX);
-    if (req.name_count == 0 && req.sni != NULL) {
-        /* No name is owed at this level; the judgement is made and logged all the same. */
-        names[0] = slice_str(u->host->name);
-        req.name_count = 1;
-    }
-    if (d->override != NULL) {
-        req.fingerprints = d->override->fingerprints;
-        req.fingerprint_count = d->override->fingerprint_count;
-    }
-    if (u->host->dane.state == DANE_USABLE) { /* also where it is only observed */
-        req.tlsa = u->host->dane.records;
-        req.tlsa_count = u->host->dane.record_count;
-        req.dane_names = tlsa_names;
-        req.dane_name_count = dane_names(u, tlsa_names);
-    }
+    host_request_make(&r, u->dest, u->host);
+    r.tls.rung = u->rung;
+    r.tls.sessions = u->services->tls_sessions;
+    r.tls.place = u->attempt.addr;
     u->attempt.handshake = true;
-    stream_start_tls(u->stream, snapshot_tls(u->snapshot), &req);
-    buf_clear(&scratch);
+    stream_start_tls(u->stream, snapshot_tls(u->snapshot), &r.tls);
+    host_request_clear(&r);
 }
 
 static void on_tls_done(void *owner, const struct tls_facts *facts)
 {
     struct upstream *u = OBJ_CAST(upstream, UPSTREAM_MAGIC, owner);
 
-    if (u->dead || u->finishing)
+    if (u->dead || u->state != UPSTREAM_USED)
         return;
     u->tls = *facts;
     u->attempt.t_tls = upstream_since(u, u->phase_since);
@@ -194,7 +150,7 @@ static void on_connect_failed(void *owner, enum reason why, const char *detail)
 {
     struct upstream *u = OBJ_CAST(upstream, UPSTREAM_MAGIC, owner);
 
-    if (u->dead || u->finishing)
+    if (u->dead || u->state != UPSTREAM_USED)
         return;
     if (u->attempt.addr.family == ADDR_IP6 && why == REASON_CONNECT_UNREACHABLE)
         services_ip6_failed(u->services);
@@ -210,7 +166,7 @@ static void on_drained(void *owner)
 {
     struct upstream *u = OBJ_CAST(upstream, UPSTREAM_MAGIC, owner);
 
-    if (u->dead || u->finishing)
+    if (u->dead || u->state != UPSTREAM_USED)
         return;
     upstream_arm(u, true);
     if (upstream_has_room(u))
@@ -222,12 +178,12 @@ static void on_ended(void *owner, enum stream_end how, const char *detail)
     struct upstream *u = OBJ_CAST(upstream, UPSTREAM_MAGIC, owner);
     struct outbound_what what = {0};
 
-    if (u->finishing) {
+    if (u->state != UPSTREAM_USED) {
         upstream_left(u);
         return;
     }
     upstream_pump(u);
-    if (u->dead || u->finishing)
+    if (u->dead || u->state != UPSTREAM_USED)
         return;
     if (how == STREAM_TLS_ERROR && outbound_phase(u->out) == OUTBOUND_PHASE_EHLO_TLS) {
         /* TLS 1.3: the MX judges our side of the handshake only after we think it done. */
@@ -242,7 +198,7 @@ static void on_deadline(void *owner)
     struct upstream *u = OBJ_CAST(upstream, UPSTREAM_MAGIC, owner);
     struct outbound_what what = {0};
 
-    if (u->finishing) {
+    if (u->state != UPSTREAM_USED) {
         upstream_left(u);
         return;
     }

@@ -14,6 +14,7 @@
 #include "proxy/relay/arrival.h"
 #include "proxy/relay/destinations.h"
 #include "proxy/relay/envelope.h"
+#include "proxy/relay/pool.h"
 #include "proxy/relay/sts.h"
 #include "proxy/relay/transaction.h"
 #include "proxy/relay/upstream.h"
@@ -82,6 +83,28 @@ bool worker_check_resolver(const struct settings *set, struct buf *error)
     buf_clear(&again);
     loop_free(&l);
     return ok;
+}
+
+/* ---- connections to MX hosts ---- */
+
+/* The limits are for all workers together; one that asks for any connection at all gets it. */
+static size_t share(const struct worker *w, int all)
+{
+    size_t part = (size_t)all / w->shared->workers;
+
+    return all > 0 && part == 0 ? 1 : part;
+}
+
+static void set_pool_limits(struct worker *w)
+{
+    const struct settings *set = snapshot_settings(w->snapshot);
+    struct pool_limits limits = {.idle_per_host = share(w, set->pool.idle_per_host),
+                                 .idle = share(w, set->pool.idle),
+                                 .per_host = share(w, set->pool.per_host),
+                                 .connections = share(w, set->pool.connections),
+                                 .idle_time = set->pool.idle_time};
+
+    pool_set_limits(w->services.pool, &limits);
 }
 
 /* ---- sessions ---- */
@@ -284,7 +307,9 @@ static void *worker_main(void *arg)
     arrival_list_cut(&w->arrivals);
     session_list_cut(&w->sessions);
     ledger_unwatch(w->services.ledger, &w->ledger_watch);
+    pool_flush(w->services.pool, true);
     upstream_cut_leaving(&w->services);
+    pool_free(&w->services.pool);
     destinations_free(&w->services.destinations);
     sts_agent_free(&w->services.sts);
     timer_free(&w->grace);
@@ -335,6 +360,9 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
         free(w);
         return NULL;
     }
+    w->services.tls_sessions = p->shared->tls_sessions;
+    w->services.pool = pool_new(w->services.loop, w->services.seed, upstream_leave_pool);
+    set_pool_limits(w);
     set_gates(w, w->snapshot, p->listen_fds);
     w->services.sts = sts_agent_new(&w->services, p->fetches);
     w->services.destinations = destinations_new(&w->services, w->snapshot);
@@ -393,6 +421,7 @@ static void take_reload(void *owner)
     set_gates(w, r->snapshot, r->fds);
     snapshot_drop(&w->snapshot);
     w->snapshot = r->snapshot;
+    set_pool_limits(w);
     renew_resolver(w);
     free(r);
 }
@@ -438,6 +467,7 @@ static void take_shutdown(void *owner)
     close_gates(w);
     timer_arm(w->grace, atomic_load(&w->grace_ms));
     arrival_list_cut(&w->arrivals);
+    pool_flush(w->services.pool, true);
     session_list_shutdown(&w->sessions);
     maybe_done(w);
 }

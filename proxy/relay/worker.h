@@ -24,6 +24,7 @@ struct worker_shared {
     struct log *log;
     struct store *store;
     struct tls_sessions *tls_sessions;
+    unsigned workers;           /* how many share the limits */
     atomic_uint sessions;       /* of all workers: limits.sessions is one number */
     atomic_uint admitted;       /* those of them that have a place within it */
     void (*ended)(void *owner); /* a worker's thread ends; called by that thread */
