@@ -2,8 +2,6 @@
 /* outbound - see outbound.h for the contract.  Here: the machine's life, its input and its end. */
 #include "proxy/dialog/outbound.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +23,8 @@ static const struct phase_info {
 #undef X
 };
 
+const struct reply outbound_no_reply = {.text = {.cap = REPLY_BYTES_MAX}};
+
 struct outbound *outbound_new(const struct outbound_params *p)
 {
     struct outbound *o = mem_zalloc(sizeof(*o));
@@ -35,11 +35,17 @@ struct outbound *outbound_new(const struct outbound_params *p)
     o->demand = p->demand;
     o->plaintext = p->plaintext;
     reply_init(&o->reply);
-    reply_init(&o->none);
+    o->facts.greeting = o->facts.ehlo_reply = o->facts.starttls_reply = "";
     buf_init(&o->output, OUTPUT_CAP);
     buf_init(&o->waiting, OUTPUT_CAP);
     outbound_enter(o, OUTBOUND_PHASE_BANNER);
     return o;
+}
+
+static void free_text(const char *text)
+{
+    if (text[0] != '\0') /* one that was filled begins with a code */
+        free((char *)text);
 }
 
 void outbound_free(struct outbound **o)
@@ -47,12 +53,32 @@ void outbound_free(struct outbound **o)
     if (*o == NULL)
         return;
     free((*o)->helo_name);
+    free((*o)->detail);
+    free_text((*o)->facts.greeting);
+    free_text((*o)->facts.ehlo_reply);
+    free_text((*o)->facts.starttls_reply);
     reply_clear(&(*o)->reply);
-    reply_clear(&(*o)->none);
     buf_clear(&(*o)->output);
     buf_clear(&(*o)->waiting);
     free(*o);
     *o = NULL;
+}
+
+void outbound_trim(struct outbound *o)
+{
+    if (o->output.n == 0 && o->output.size > OUTBOUND_KEEP)
+        buf_clear(&o->output);
+    if (o->waiting.n == 0)
+        buf_clear(&o->waiting);
+    if (o->reply.text.size > OUTBOUND_KEEP)
+        buf_clear(&o->reply.text);
+}
+
+static void say_hello(struct outbound *o, struct slice verb)
+{
+    outbound_put(o, verb);
+    outbound_put(o, slice_str(o->helo_name));
+    outbound_put(o, SLICE("\r\n"));
 }
 
 void outbound_enter(struct outbound *o, enum outbound_phase to)
@@ -63,10 +89,10 @@ void outbound_enter(struct outbound *o, enum outbound_phase to)
     switch (to) {
     case OUTBOUND_PHASE_EHLO:
     case OUTBOUND_PHASE_EHLO_TLS:
-        outbound_putf(o, "EHLO %s\r\n", o->helo_name);
+        say_hello(o, SLICE("EHLO "));
         break;
     case OUTBOUND_PHASE_HELO:
-        outbound_putf(o, "HELO %s\r\n", o->helo_name);
+        say_hello(o, SLICE("HELO "));
         break;
     case OUTBOUND_PHASE_STARTTLS:
         outbound_put(o, SLICE("STARTTLS\r\n"));
@@ -120,18 +146,6 @@ void outbound_put(struct outbound *o, struct slice command)
     INVARIANT(buf_add(&o->output, command));
 }
 
-void outbound_putf(struct outbound *o, const char *format, ...)
-{
-    va_list args;
-    char *command;
-
-    va_start(args, format);
-    command = mem_vformat(format, args);
-    va_end(args);
-    outbound_put(o, slice_str(command));
-    free(command);
-}
-
 static void escape_char(struct buf *out, unsigned char c)
 {
     if (c >= 0x20 && c < 0x7f)
@@ -140,19 +154,21 @@ static void escape_char(struct buf *out, unsigned char c)
         (void)buf_addf(out, "\\x%02x", c);
 }
 
-static void take_text(struct buf *from, char *out, size_t size)
+/* No larger than it must be: it stays as long as the connection. */
+static char *take_text(struct buf *from)
 {
-    memcpy(out, buf_cstr(from), from->n + 1);
-    INVARIANT(from->n < size);
+    char *text = mem_strdup(buf_cstr(from));
+
     buf_clear(from);
+    return text;
 }
 
-void outbound_words(const struct reply *r, char *out, size_t size)
+char *outbound_words(const struct reply *r, size_t max)
 {
     struct slice text = buf_slice(&r->text);
     struct buf words;
 
-    buf_init(&words, size - 1);
+    buf_init(&words, max);
     (void)buf_addf(&words, "%d ", r->code);
     for (size_t i = 0; i < text.n && words.n < words.cap; i++) {
         if (text.p[i] == '\n')
@@ -160,27 +176,34 @@ void outbound_words(const struct reply *r, char *out, size_t size)
         else
             escape_char(&words, (unsigned char)text.p[i]);
     }
-    take_text(&words, out, size);
+    return take_text(&words);
+}
+
+enum outbound_event outbound_fail_text(struct outbound *o, enum reason reason,
+                                       const struct reply *reply, char *detail,
+                                       struct outbound_what *what)
+{
+    what->stage = outbound_stage(o);
+    what->reason = reason;
+    what->reply = reply != NULL ? reply : &outbound_no_reply;
+    free(o->detail);
+    what->detail = o->detail = detail;
+    outbound_enter(o, OUTBOUND_PHASE_DEAD);
+    return OUTBOUND_FAILED;
 }
 
 enum outbound_event outbound_fail(struct outbound *o, enum reason reason, const struct reply *reply,
                                   const char *detail, struct outbound_what *what)
 {
-    what->stage = outbound_stage(o);
-    what->reason = reason;
-    what->reply = reply != NULL ? reply : &o->none;
-    if (detail != o->detail)
-        (void)snprintf(o->detail, sizeof(o->detail), "%s", detail);
-    what->detail = o->detail;
-    outbound_enter(o, OUTBOUND_PHASE_DEAD);
-    return OUTBOUND_FAILED;
+    return outbound_fail_text(o, reason, reply, mem_format("%.*s", OUTBOUND_DETAIL_MAX, detail),
+                              what);
 }
 
 enum outbound_event outbound_fail_words(struct outbound *o, enum reason reason,
                                         struct outbound_what *what)
 {
-    outbound_words(&o->reply, o->detail, sizeof(o->detail));
-    return outbound_fail(o, reason, &o->reply, o->detail, what);
+    return outbound_fail_text(o, reason, &o->reply, outbound_words(&o->reply, OUTBOUND_DETAIL_MAX),
+                              what);
 }
 
 enum outbound_event outbound_fail_injection(struct outbound *o, struct outbound_what *what)
@@ -286,37 +309,38 @@ static void hear(struct outbound *o, struct slice s)
     o->heard_n += s.n;
 }
 
-/* What was heard of an unfinished or broken reply, behind `prefix`, into o->detail. */
-static void quote_heard(struct outbound *o, const char *prefix)
+/* What was heard of an unfinished or broken reply, behind `prefix`. */
+static char *quote_heard(const struct outbound *o, const char *prefix)
 {
     struct buf text;
 
-    buf_init(&text, sizeof(o->detail) - 1);
+    buf_init(&text, OUTBOUND_DETAIL_MAX);
     (void)buf_add(&text, slice_str(prefix));
     for (size_t i = 0; i < o->heard_n && o->heard[i] != '\r' && o->heard[i] != '\n'; i++)
         escape_char(&text, (unsigned char)o->heard[i]);
-    take_text(&text, o->detail, sizeof(o->detail));
+    return take_text(&text);
 }
 
 static enum outbound_event on_garbage(struct outbound *o, struct outbound_what *what)
 {
+    enum reason reason = REASON_PROTOCOL_ERROR;
+
     if (o->phase == OUTBOUND_PHASE_QUIT) {
         outbound_enter(o, OUTBOUND_PHASE_DEAD);
         return OUTBOUND_CLOSED;
     }
-    quote_heard(o, "no SMTP reply: ");
     if (o->unasked)
-        return outbound_fail(o, REASON_UNASKED_REPLY, NULL, o->detail, what);
-    /* It read the dot, and nobody knows what it did then (RFC 1047). */
-    if (o->phase == OUTBOUND_PHASE_FINAL)
-        return outbound_fail(o, REASON_MAYBE_DELIVERED, NULL, o->detail, what);
-    return outbound_fail(o, REASON_PROTOCOL_ERROR, NULL, o->detail, what);
+        reason = REASON_UNASKED_REPLY;
+    else if (o->phase == OUTBOUND_PHASE_FINAL)
+        reason =
+            REASON_MAYBE_DELIVERED; /* it read the dot; who knows what it did then (RFC 1047) */
+    return outbound_fail_text(o, reason, NULL, quote_heard(o, "no SMTP reply: "), what);
 }
 
 static void say_nothing(const struct outbound *o, struct outbound_what *what)
 {
     *what = (struct outbound_what){
-        .reply = &o->none, .stage = outbound_stage(o), .reason = REASON_OK, .detail = ""};
+        .reply = &outbound_no_reply, .stage = outbound_stage(o), .reason = REASON_OK, .detail = ""};
 }
 
 /* Up to the end of one reply, or all of `in`; *used grows. */
@@ -333,6 +357,7 @@ static enum outbound_event feed_once(struct outbound *o, struct slice in, size_t
         o->hearing = true;
         o->unasked = !reply_is_due(o);
         o->heard_n = 0;
+        outbound_trim(o);
         reply_parser_start(&o->parser, &o->reply);
     }
     switch (reply_feed(&o->parser, in.p, in.n, &step)) {
@@ -369,7 +394,7 @@ enum outbound_event outbound_feed(struct outbound *o, const char *bytes, size_t 
 static enum outbound_event cut_off(struct outbound *o, enum reason reason, const char *how,
                                    struct outbound_what *what)
 {
-    char *prefix;
+    char *prefix, *detail;
 
     say_nothing(o, what);
     if (o->phase == OUTBOUND_PHASE_DEAD)
@@ -380,18 +405,17 @@ static enum outbound_event cut_off(struct outbound *o, enum reason reason, const
     }
     if (o->phase == OUTBOUND_PHASE_GOODBYE)
         return outbound_fail_words(o, REASON_LOST, what);
-    if (o->hearing && o->unasked) {
-        quote_heard(o, "unfinished: ");
-        return outbound_fail(o, REASON_UNASKED_REPLY, NULL, o->detail, what);
-    }
+    if (o->hearing && o->unasked)
+        return outbound_fail_text(o, REASON_UNASKED_REPLY, NULL, quote_heard(o, "unfinished: "),
+                                  what);
     if (o->phase == OUTBOUND_PHASE_FINAL) /* RFC 1047; C-OUT-07 */
         reason = REASON_MAYBE_DELIVERED;
     if (!o->hearing)
         return outbound_fail(o, reason, NULL, how, what);
     prefix = mem_format("%s%sin the middle of a reply: ", how, how[0] != '\0' ? ", " : "");
-    quote_heard(o, prefix);
+    detail = quote_heard(o, prefix);
     free(prefix);
-    return outbound_fail(o, reason, NULL, o->detail, what);
+    return outbound_fail_text(o, reason, NULL, detail, what);
 }
 
 enum outbound_event outbound_lost(struct outbound *o, const char *detail,

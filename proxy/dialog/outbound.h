@@ -85,7 +85,12 @@
  *      closes the connection).
  *
  * OWNERSHIP
- *      what->reply is never NULL; it and what->detail live until the next call.
+ *      what->reply is never NULL; it and what->detail live until the next call.  The facts live as
+ *      long as the machine.
+ *
+ * MEMORY
+ *      Many connections wait at a time, so what is large is held only while it is filled: a machine
+ *      that waits keeps its facts and some hundred bytes.
  */
 #ifndef TLSMEND_DIALOG_OUTBOUND_H
 #define TLSMEND_DIALOG_OUTBOUND_H
@@ -227,12 +232,13 @@ struct outbound_facts {
     bool starttls_offered; /* before TLS */
     bool masked;           /* a middlebox's mark was seen */
     bool helo_only;
-    bool starttls_refused;    /* and the session goes on in clear, or failed: starttls_reply */
-    bool body_undeclared;     /* 8BITMIME was asked for and not offered (C-OUT-05) */
-    char greeting[256];       /* escaped, cut */
-    char ehlo_reply[512];     /* first EHLO reply with its code, escaped, lines joined by " / " */
-    char starttls_reply[256]; /* a refusal of STARTTLS, in the same form */
-    struct ehlo ehlo;         /* the offers in force now */
+    bool starttls_refused; /* and the session goes on in clear, or failed: starttls_reply */
+    bool body_undeclared;  /* 8BITMIME was asked for and not offered (C-OUT-05) */
+    /* Replies with their code, escaped, lines joined by " / ", cut; "" before they came. */
+    const char *greeting;
+    const char *ehlo_reply;     /* the first one */
+    const char *starttls_reply; /* a refusal */
+    struct ehlo ehlo;           /* the offers in force now */
     uint64_t body_bytes;
 };
 const struct outbound_facts *outbound_facts(const struct outbound *o);

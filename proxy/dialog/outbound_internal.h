@@ -15,7 +15,11 @@
 #include "proxy/dialog/outbound.h"
 
 #define OUTBOUND_HEARD_MAX 80
-#define OUTBOUND_DETAIL_MAX 768
+#define OUTBOUND_FACT_MAX 255 /* of greeting and starttls_reply */
+#define OUTBOUND_EHLO_MAX 511 /* of ehlo_reply */
+#define OUTBOUND_DETAIL_MAX 767
+/* A buffer that has grown larger than this is given back when it is empty. */
+#define OUTBOUND_KEEP 256
 
 struct outbound {
     char *helo_name;
@@ -29,7 +33,6 @@ struct outbound {
 
     struct reply_parser parser;
     struct reply reply;             /* being heard, or the last one */
-    struct reply none;              /* code 0, for events without a reply */
     bool hearing;                   /* in the middle of a reply */
     bool unasked;                   /* ... that answers nothing: write nothing more */
     char heard[OUTBOUND_HEARD_MAX]; /* its first bytes, for the record of garbage */
@@ -51,9 +54,11 @@ struct outbound {
     struct buf waiting; /* lines wanted and not asked: an MX without PIPELINING */
 
     struct data_encoder encoder;
-    struct outbound_facts facts;
-    char detail[OUTBOUND_DETAIL_MAX];
+    struct outbound_facts facts; /* its texts are ours */
+    char *detail;                /* of the last event that had one; NULL: none yet */
 };
+
+extern const struct reply outbound_no_reply; /* code 0 */
 
 void outbound_enter(struct outbound *o, enum outbound_phase to);
 /* No envelope byte in clear: the needs say so, whatever the level is called (C-TLS-04). */
@@ -61,9 +66,13 @@ bool outbound_owes_tls(const struct outbound *o);
 /* GOODBYE or DEAD: the MX takes no command any more. */
 bool outbound_is_over(const struct outbound *o);
 
-/* Ends the machine: event OUTBOUND_FAILED.  `reply` NULL: none; `detail` is copied. */
+/* Ends the machine: event OUTBOUND_FAILED.  `reply` NULL: none; `detail` is copied, and cut. */
 enum outbound_event outbound_fail(struct outbound *o, enum reason reason, const struct reply *reply,
                                   const char *detail, struct outbound_what *what);
+/* The same; `detail` is given away. */
+enum outbound_event outbound_fail_text(struct outbound *o, enum reason reason,
+                                       const struct reply *reply, char *detail,
+                                       struct outbound_what *what);
 /* The same for a reply whose words are all there is to say. */
 enum outbound_event outbound_fail_words(struct outbound *o, enum reason reason,
                                         struct outbound_what *what);
@@ -72,13 +81,13 @@ enum outbound_event outbound_fail_words(struct outbound *o, enum reason reason,
  */
 enum outbound_event outbound_fail_injection(struct outbound *o, struct outbound_what *what);
 
-/* A command goes out whole; nothing is written once something unasked was heard. */
+/* A command, or a part of one, goes out; nothing is written once something unasked was heard. */
 void outbound_put(struct outbound *o, struct slice command);
-void outbound_putf(struct outbound *o, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
 
-/* Code and text on one line, lines joined by " / ", escaped, cut to `size`. */
-void outbound_words(const struct reply *r, char *out, size_t size);
+/* Code and text on one line, lines joined by " / ", escaped, cut to `max`.  free() it. */
+char *outbound_words(const struct reply *r, size_t max);
+/* The large buffers that are empty go back. */
+void outbound_trim(struct outbound *o);
 
 /* A complete reply came in a phase before READY; `more`: bytes are behind it. */
 enum outbound_event outbound_on_opening(struct outbound *o, bool more, struct outbound_what *what);

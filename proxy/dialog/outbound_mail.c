@@ -2,8 +2,10 @@
 /* outbound_mail - from MAIL to QUIT; see outbound.h for the contract. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "proxy/base/invariant.h"
+#include "proxy/base/mem.h"
 #include "proxy/dialog/outbound_internal.h"
 
 /* The reply in o->reply is the answer to the owner's command. */
@@ -35,8 +37,8 @@ static void check_path(struct slice path)
 
 static enum outbound_event too_large(struct outbound *o, uint64_t size, struct outbound_what *what)
 {
-    (void)snprintf(o->detail, sizeof(o->detail), "SIZE %" PRIu64 ", declared %" PRIu64,
-                   o->facts.ehlo.size_max, size);
+    free(o->detail);
+    o->detail = mem_format("SIZE %" PRIu64 ", declared %" PRIu64, o->facts.ehlo.size_max, size);
     reason_reply(REASON_SIZE_EXCEEDED, SLICE_NONE, slice_str(o->detail), &o->reply);
     (void)answer(o, OUTBOUND_MAIL, false, what);
     what->reason = REASON_SIZE_EXCEEDED;
@@ -48,14 +50,14 @@ enum outbound_event outbound_mail(struct outbound *o, struct slice path,
                                   const struct mail_params *params, struct outbound_what *what)
 {
     const struct ehlo *offers = &o->facts.ehlo;
-    char size[32] = "";
+    char size[32];
     bool eight_bit = params->body == BODY_8BITMIME;
     bool requiretls = (o->demand->needs & NEED_REQUIRETLS) != 0;
 
     INVARIANT(o->phase == OUTBOUND_PHASE_READY);
     check_path(path);
     *what = (struct outbound_what){
-        .reply = &o->none, .stage = STAGE_MAIL, .reason = REASON_OK, .detail = ""};
+        .reply = &outbound_no_reply, .stage = STAGE_MAIL, .reason = REASON_OK, .detail = ""};
     if (o->unasked)
         return outbound_fail(o, REASON_UNASKED_REPLY, NULL, "in the middle of a reply", what);
     if (!demand_met(o->demand, &o->reached)) /* C-CERT-06 */
@@ -68,11 +70,18 @@ enum outbound_event outbound_mail(struct outbound *o, struct slice path,
 
     o->facts.body_undeclared = eight_bit && !offers->eightbitmime;
     o->facts.body_bytes = 0;
-    if (offers->size && params->has_size)
+    outbound_put(o, SLICE("MAIL FROM:<"));
+    outbound_put(o, path);
+    outbound_put(o, SLICE(">"));
+    if (offers->size && params->has_size) {
         (void)snprintf(size, sizeof(size), " SIZE=%" PRIu64, params->size);
-    outbound_putf(o, "MAIL FROM:<%.*s>%s%s%s\r\n", SLICE_ARG(path), size,
-                  eight_bit && offers->eightbitmime ? " BODY=8BITMIME" : "",
-                  requiretls ? " REQUIRETLS" : "");
+        outbound_put(o, slice_str(size));
+    }
+    if (eight_bit && offers->eightbitmime)
+        outbound_put(o, SLICE(" BODY=8BITMIME"));
+    if (requiretls)
+        outbound_put(o, SLICE(" REQUIRETLS"));
+    outbound_put(o, SLICE("\r\n"));
     o->wanted = o->asked = 1;
     outbound_enter(o, OUTBOUND_PHASE_ENVELOPE);
     return OUTBOUND_NEED_INPUT;
@@ -103,10 +112,16 @@ void outbound_rcpt(struct outbound *o, struct slice path)
     INVARIANT(o->phase == OUTBOUND_PHASE_ENVELOPE || o->phase == OUTBOUND_PHASE_RECIPIENTS);
     INVARIANT(!o->data_ahead);
     check_path(path);
-    INVARIANT(buf_addf(&o->waiting, "RCPT TO:<%.*s>\r\n", SLICE_ARG(path)));
     o->wanted++;
-    if (may_ask(o))
-        ask_next(o);
+    if (may_ask(o)) {
+        outbound_put(o, SLICE("RCPT TO:<"));
+        outbound_put(o, path);
+        outbound_put(o, SLICE(">\r\n"));
+        o->asked++;
+    } else {
+        INVARIANT(buf_add(&o->waiting, SLICE("RCPT TO:<")) && buf_add(&o->waiting, path) &&
+                  buf_add(&o->waiting, SLICE(">\r\n")));
+    }
     outbound_enter(o, OUTBOUND_PHASE_ENVELOPE);
 }
 

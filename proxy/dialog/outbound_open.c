@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* outbound_open - from the greeting to READY; see outbound.h for the contract. */
-#include <stdio.h>
-
 #include "proxy/base/invariant.h"
+#include "proxy/base/mem.h"
 #include "proxy/dialog/inbound.h"
 #include "proxy/dialog/outbound_internal.h"
 
@@ -32,11 +31,17 @@ static struct slice first_word(const struct reply *r)
     return word;
 }
 
+static void note(const char **fact, const struct reply *r, size_t max)
+{
+    INVARIANT((*fact)[0] == '\0'); /* each is heard once */
+    *fact = outbound_words(r, max);
+}
+
 static enum outbound_event on_banner(struct outbound *o, struct outbound_what *what)
 {
     enum reason own;
 
-    outbound_words(&o->reply, o->facts.greeting, sizeof(o->facts.greeting));
+    note(&o->facts.greeting, &o->reply, OUTBOUND_FACT_MAX);
     if (o->reply.code != 220) /* a 221 or 354 here is as much a refusal as a 554 (C-OUT-11) */
         return outbound_fail_words(o, REASON_MX_REFUSED, what);
     o->facts.masked = greeting_masked(&o->reply);
@@ -50,15 +55,17 @@ static enum outbound_event on_banner(struct outbound *o, struct outbound_what *w
 static enum outbound_event ready(struct outbound *o)
 {
     outbound_enter(o, OUTBOUND_PHASE_READY);
+    buf_clear(&o->reply.text); /* of EHLO: the largest, and what counts was taken from it */
+    outbound_trim(o);
     return OUTBOUND_READY;
 }
 
 /* TLS is owed and cannot be had: say what EHLO really answered (C-TLS-05). */
 static enum outbound_event fail_without_starttls(struct outbound *o, struct outbound_what *what)
 {
-    (void)snprintf(o->detail, sizeof(o->detail), "EHLO was answered: %s", o->facts.ehlo_reply);
-    return outbound_fail(o, o->facts.masked ? REASON_STARTTLS_MASKED : REASON_NO_STARTTLS,
-                         &o->reply, o->detail, what);
+    return outbound_fail_text(o, o->facts.masked ? REASON_STARTTLS_MASKED : REASON_NO_STARTTLS,
+                              &o->reply, mem_format("EHLO was answered: %s", o->facts.ehlo_reply),
+                              what);
 }
 
 /* RFC 5321 4.1.1.1: only 250 opens the session; 220, 221 or 354 is no yes. */
@@ -80,7 +87,7 @@ static enum outbound_event on_ehlo(struct outbound *o, struct outbound_what *wha
 {
     enum reason own;
 
-    outbound_words(&o->reply, o->facts.ehlo_reply, sizeof(o->facts.ehlo_reply));
+    note(&o->facts.ehlo_reply, &o->reply, OUTBOUND_EHLO_MAX);
     if (o->reply.code != 250)
         return on_ehlo_refused(o, what);
     ehlo_parse(&o->reply, &o->facts.ehlo);
@@ -124,7 +131,7 @@ static enum outbound_event on_starttls(struct outbound *o, bool more, struct out
         return OUTBOUND_START_TLS;
     }
     o->facts.starttls_refused = true;
-    outbound_words(&o->reply, o->facts.starttls_reply, sizeof(o->facts.starttls_reply));
+    note(&o->facts.starttls_reply, &o->reply, OUTBOUND_FACT_MAX);
     /* 221 and 421 end the session; anything else that is no 220 leaves it in clear (C-TLS-04). */
     if (outbound_owes_tls(o) || code == 221 || code == 421)
         return outbound_fail_words(o, REASON_STARTTLS_REFUSED, what);
