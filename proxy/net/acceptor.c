@@ -94,7 +94,10 @@ int acceptor_bind(const struct addr *at, bool transparent, struct buf *error)
 {
     int fd = bound(at, transparent, true, error);
 
-    if (fd >= 0 && listen(fd, SOMAXCONN) != 0)
+    if (fd < 0)
+        return -1;
+    sockaddr_options(fd); /* once, for all that is accepted */
+    if (listen(fd, SOMAXCONN) != 0)
         return bind_failed(fd, at, "listen", error);
     return fd;
 }

@@ -56,16 +56,9 @@ struct loop {
 
     struct signal_watch *signals;
     struct loop_hook *hooks;
+    char *scratch; /* made when first borrowed */
+    bool scratch_lent;
     struct watchdog *watchdog; /* NULL but in test builds */
-};
-
-struct timer {
-    uint32_t magic;
-    struct loop *loop;
-    struct event *event;
-    struct call call;
-    mono_ms due;
-    bool armed;
 };
 
 mono_ms clock_mono(void)
@@ -124,6 +117,22 @@ void loop_leave(struct loop *l)
         watchdog_turned(l->watchdog);
     }
     l->depth--;
+    INVARIANT(l->depth > 0 || !l->scratch_lent);
+}
+
+char *loop_borrow(struct loop *l)
+{
+    if (l->scratch_lent)
+        return NULL;
+    if (l->scratch == NULL)
+        l->scratch = mem_resize(NULL, LOOP_SCRATCH, 1);
+    l->scratch_lent = true;
+    return l->scratch;
+}
+
+void loop_give_back(struct loop *l)
+{
+    l->scratch_lent = false;
 }
 
 static void on_kick(evutil_socket_t fd, short what, void *arg)
@@ -271,6 +280,8 @@ struct loop *loop_new(void)
     (void)pthread_mutex_init(&l->lock, NULL);
     atomic_init(&l->stopping, false);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    /* Objects hold their events inside: the library that runs must be of the kind that we were built with. */
+    INVARIANT(event_get_struct_event_size() <= sizeof(struct event));
     if (l->wake_fd < 0 || !open_base(l))
         goto failed;
     l->kick = event_new(l->base, -1, 0, on_kick, l);
@@ -342,6 +353,7 @@ void loop_free(struct loop **loop)
         (void)close(l->wake_fd);
     (void)pthread_mutex_destroy(&l->lock);
     watchdog_free(&l->watchdog);
+    free(l->scratch);
     free(l->deferred);
     free(l);
 }
@@ -352,38 +364,54 @@ static void start_event(struct timer *t, int64_t ms)
 {
     struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 
+    t->fires = t->due;
+    t->added = true;
     /* Fails only without memory for the heap of timers: a lost deadline is not to be lived with. */
-    INVARIANT(evtimer_add(t->event, &tv) == 0);
+    INVARIANT(evtimer_add(&t->event, &tv) == 0);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct timer *t = OBJ_CAST(timer, TIMER_MAGIC, arg);
     struct loop *l = t->loop;
-    mono_ms now = clock_mono();
+    mono_ms now;
 
     (void)fd;
     (void)what;
-    if (now < t->due) { /* libevent reads a coarser clock than ours */
+    t->added = false;
+    if (!t->armed)
+        return;
+    now = clock_mono();
+    if (now < t->due) { /* put off meanwhile; and libevent reads a coarser clock than ours */
         start_event(t, t->due - now);
         return;
     }
     loop_enter(l);
     t->armed = false;
-    watchdog_next(l->watchdog, "timer", (uintptr_t)t->call.fn);
-    t->call.fn(t->call.owner); /* may free the timer */
+    watchdog_next(l->watchdog, "timer", (uintptr_t)t->fn);
+    t->fn(t->owner); /* may free the timer */
     loop_leave(l);
+}
+
+void timer_init(struct timer *t, struct loop *l, loop_fn *fn, void *owner)
+{
+    *t = (struct timer){.magic = TIMER_MAGIC, .loop = l, .fn = fn, .owner = owner};
+    INVARIANT(evtimer_assign(&t->event, l->base, on_timer, t) == 0);
+}
+
+void timer_end(struct timer *t)
+{
+    if (t->added)
+        (void)evtimer_del(&t->event);
+    t->added = t->armed = false;
+    t->magic = 0;
 }
 
 struct timer *timer_new(struct loop *l, loop_fn *fn, void *owner)
 {
     struct timer *t = mem_zalloc(sizeof(*t));
 
-    t->magic = TIMER_MAGIC;
-    t->loop = l;
-    t->call = (struct call){fn, owner};
-    t->event = evtimer_new(l->base, on_timer, t);
-    INVARIANT(t->event != NULL); /* as mem_zalloc(): no memory for bookkeeping */
+    timer_init(t, l, fn, owner);
     return t;
 }
 
@@ -393,13 +421,13 @@ void timer_arm(struct timer *t, int64_t ms)
         ms = 0;
     t->due = clock_mono() + ms;
     t->armed = true;
-    start_event(t, ms);
+    if (!t->added || t->fires > t->due)
+        start_event(t, ms);
 }
 
 void timer_disarm(struct timer *t)
 {
-    t->armed = false;
-    (void)evtimer_del(t->event);
+    t->armed = false; /* the event may fire for nothing, once */
 }
 
 bool timer_armed(const struct timer *t)
@@ -414,8 +442,7 @@ void timer_free(struct timer **timer)
     *timer = NULL;
     if (t == NULL)
         return;
-    event_free(t->event);
-    t->magic = 0;
+    timer_end(t);
     free(t);
 }
 

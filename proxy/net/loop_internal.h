@@ -11,6 +11,7 @@
 #define TLSMEND_NET_LOOP_INTERNAL_H
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 
 #include "proxy/net/loop.h"
 
@@ -20,6 +21,29 @@ struct event_base *loop_base(struct loop *l);
 bool loop_files_spare(void);
 void loop_enter(struct loop *l);
 void loop_leave(struct loop *l);
+
+/* Memory for bytes on their way through, so that a connection needs none of its own.  NULL: it is lent to
+ * somebody just now.  It is given back in the same turn. */
+#define LOOP_SCRATCH ((size_t)64 * 1024)
+char *loop_borrow(struct loop *l);
+void loop_give_back(struct loop *l);
+
+/* A timer inside another object.  Most deadlines are put off again and again and never reached: libevent's heap
+ * is not touched for that, the event fires at the old time and finds out. */
+struct timer {
+    uint32_t magic;
+    struct loop *loop;
+    struct event event;
+    loop_fn *fn;
+    void *owner;
+    mono_ms due;
+    mono_ms fires; /* when the event does, while it is added */
+    bool added;
+    bool armed;
+};
+
+void timer_init(struct timer *t, struct loop *l, loop_fn *fn, void *owner);
+void timer_end(struct timer *t);
 
 /* Something without an owner (a stream that finishes) that must not outlive the loop. */
 struct loop_hook {

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 socklen_t sockaddr_from(const struct addr *a, struct sockaddr_storage *out)
@@ -49,6 +50,14 @@ bool sockaddr_to(const struct sockaddr_storage *from, struct addr *out)
         memcpy(out->ip, &in6.sin6_addr, 16);
     }
     return out->family != ADDR_NONE;
+}
+
+void sockaddr_options(int fd)
+{
+    int on = 1;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
 bool sockaddr_local(int fd, struct addr *out)

@@ -3,8 +3,6 @@
 #include "proxy/net/stream.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,8 +42,9 @@ static void destroy(void *owner)
 {
     struct stream *s = OBJ_CAST(stream, STREAM_MAGIC, owner);
 
-    evbuffer_free(s->in);
-    evbuffer_free(s->out);
+    queue_clear(&s->in);
+    queue_clear(&s->out);
+    stream_settle(s);
     tls_wire_free(&s->tls);
     s->magic = 0;
     free(s);
@@ -58,10 +57,8 @@ static void cut(struct stream *s)
         return;
     s->dying = true;
     loop_hook_remove(&s->hook);
-    timer_free(&s->deadline);
-    timer_free(&s->patience);
-    event_free(s->read_event);
-    event_free(s->write_event);
+    timer_end(&s->deadline);
+    stream_watch_for(s, false, false);
     if (s->fd >= 0)
         (void)close(s->fd);
     s->fd = -1;
@@ -88,7 +85,7 @@ static void deliver(struct stream *s)
         s->on->connect_failed(s->owner, s->connect_reason, s->detail);
     if (take(s, PENDING_TLS_DONE))
         s->on->tls_done(s->owner, &s->tls->facts);
-    if (!s->paused && take(s, PENDING_READABLE) && evbuffer_get_length(s->in) > 0)
+    if (!s->paused && take(s, PENDING_READABLE) && s->in.n > 0)
         s->on->readable(s->owner);
     if (take(s, PENDING_DRAINED) && s->on->drained != NULL)
         s->on->drained(s->owner);
@@ -104,7 +101,7 @@ static void finish_step(struct stream *s)
 
     if (speaking && !s->fin_sent) {
         stream_flush(s);
-        if (s->tls != NULL && evbuffer_get_length(s->out) == 0) {
+        if (s->tls != NULL && s->out.n == 0) {
             tls_wire_say_bye(s->tls);
             stream_flush(s);
         }
@@ -114,7 +111,7 @@ static void finish_step(struct stream *s)
         return;
     }
     if (stream_unsent(s) > 0) {
-        stream_watch(s, false, true);
+        stream_watch_for(s, false, true);
         return;
     }
     if (!s->fin_sent) {
@@ -125,7 +122,7 @@ static void finish_step(struct stream *s)
     if (s->socket_eof || s->socket_error != 0)
         cut(s);
     else
-        stream_watch(s, true, false);
+        stream_watch_for(s, true, false);
 }
 
 static void work(void *owner)
@@ -136,11 +133,19 @@ static void work(void *owner)
     if (s->dying)
         return;
     if (s->finishing) {
+        queue_clear(&s->in);
+        stream_settle(s);
         finish_step(s);
         return;
     }
     stream_pump(s);
     deliver(s);
+    if (s->dying)
+        return;
+    stream_settle(s);
+    /* After the delivery: what was consumed there made room, and reading goes on without a system call. */
+    if (!s->finishing && !s->work_queued)
+        stream_watch(s);
 }
 
 void stream_queue_work(struct stream *s)
@@ -200,7 +205,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     loop_leave(l);
 }
 
-static void on_writable(evutil_socket_t fd, short what, void *arg)
+void stream_writable(evutil_socket_t fd, short what, void *arg)
 {
     struct stream *s = OBJ_CAST(stream, STREAM_MAGIC, arg);
     struct loop *l = s->loop;
@@ -212,7 +217,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     if (s->phase == STREAM_CONNECTING) {
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0)
             error = errno;
-        stream_watch(s, false, false);
+        stream_watch_for(s, false, false);
         connect_ended(s, error);
     }
     stream_queue_work(s);
@@ -223,7 +228,10 @@ static void on_deadline(void *owner)
 {
     struct stream *s = OBJ_CAST(stream, STREAM_MAGIC, owner);
 
-    s->on->deadline(s->owner);
+    if (s->finishing)
+        cut(s);
+    else
+        s->on->deadline(s->owner);
 }
 
 /* ---- making ---- */
@@ -242,21 +250,10 @@ static struct stream *new_stream(struct loop *l, int fd, const struct addr *peer
     s->on = on;
     s->owner = owner;
     s->detail = "";
-    s->in = evbuffer_new();
-    s->out = evbuffer_new();
-    s->read_event = event_new(loop_base(l), fd, EV_READ | EV_PERSIST, on_readable, s);
-    s->write_event = event_new(loop_base(l), fd, EV_WRITE | EV_PERSIST, on_writable, s);
-    INVARIANT(s->in != NULL && s->out != NULL && s->read_event != NULL && s->write_event != NULL);
+    timer_init(&s->deadline, l, on_deadline, s);
+    INVARIANT(
+        event_assign(&s->read_event, loop_base(l), fd, EV_READ | EV_PERSIST, on_readable, s) == 0);
     return s;
-}
-
-/* Only hints to the kernel: a socket that is no TCP socket does without. */
-static void set_options(int fd)
-{
-    int on = 1;
-
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
 struct stream *stream_adopt(struct loop *l, int fd, const struct addr *peer,
@@ -265,7 +262,6 @@ struct stream *stream_adopt(struct loop *l, int fd, const struct addr *peer,
 {
     struct stream *s = new_stream(l, fd, peer, p, on, owner);
 
-    set_options(fd);
     s->phase = STREAM_CLEAR;
     stream_queue_work(s);
     return s;
@@ -282,12 +278,12 @@ struct stream *stream_connect(struct loop *l, const struct addr *to, const struc
 
     s->phase = STREAM_CONNECTING;
     if (error == 0) {
-        set_options(fd);
+        sockaddr_options(fd);
         if (connect(fd, (const struct sockaddr *)&at, n) != 0)
             error = errno;
     }
     if (error == EINPROGRESS)
-        stream_watch(s, false, true);
+        stream_watch_for(s, false, true);
     else
         connect_ended(s, error);
     return s;
@@ -305,7 +301,7 @@ void stream_close(struct stream **stream)
     if ((s->phase == STREAM_CLEAR || s->phase == STREAM_TLS) && !s->finishing) {
         stream_flush(s);
         /* Without all its bytes the conversation is cut, and under TLS the peer shall see that. */
-        if (s->phase == STREAM_TLS && evbuffer_get_length(s->out) == 0) {
+        if (s->phase == STREAM_TLS && s->out.n == 0) {
             tls_wire_say_bye(s->tls);
             stream_flush(s);
         }
@@ -313,7 +309,7 @@ void stream_close(struct stream **stream)
     cut(s);
 }
 
-static void on_patience(void *owner)
+static void give_up(void *owner)
 {
     cut(OBJ_CAST(stream, STREAM_MAGIC, owner));
 }
@@ -328,10 +324,8 @@ void stream_finish(struct stream **stream, int64_t ms)
     s->finishing = true;
     s->on = NULL;
     s->owner = NULL;
-    timer_free(&s->deadline);
-    s->patience = timer_new(s->loop, on_patience, s);
-    timer_arm(s->patience, ms);
-    s->hook.fn = on_patience;
+    timer_arm(&s->deadline, ms);
+    s->hook.fn = give_up;
     s->hook.owner = s;
     loop_hook_add(s->loop, &s->hook);
     stream_queue_work(s);
@@ -339,49 +333,37 @@ void stream_finish(struct stream **stream, int64_t ms)
 
 struct slice stream_peek(struct stream *s)
 {
-    size_t n = evbuffer_get_length(s->in);
-    const char *bytes;
-
-    if (n == 0)
-        return SLICE("");
-    if (n > PEEK_MAX)
-        n = PEEK_MAX;
-    bytes = (const char *)evbuffer_pullup(s->in, (ev_ssize_t)n);
-    if (bytes == NULL) { /* no memory to bring them together: the first piece as it is */
-        n = evbuffer_get_contiguous_space(s->in);
-        bytes = (const char *)evbuffer_pullup(s->in, (ev_ssize_t)n);
-    }
-    return slice_of(bytes, n);
+    return slice_first(queue_slice(&s->in), PEEK_MAX);
 }
 
 void stream_consume(struct stream *s, size_t n)
 {
-    INVARIANT(n <= evbuffer_get_length(s->in));
-    (void)evbuffer_drain(s->in, n);
+    queue_drop(&s->in, n);
     if (n > 0 && !s->ended && (s->tls != NULL || !s->reading))
         stream_queue_work(s);
 }
 
 size_t stream_unread(const struct stream *s)
 {
-    return evbuffer_get_length(s->in);
+    return s->in.n;
 }
 
 void stream_write(struct stream *s, struct slice bytes)
 {
     if (s->phase == STREAM_OVER || bytes.n == 0)
         return;
-    if (evbuffer_add(s->out, bytes.p, bytes.n) != 0) {
-        stream_end(s, STREAM_ERROR, stream_error_text(ENOMEM));
-    } else if (stream_unsent(s) > s->params.write_low) {
-        s->above = true;
-    }
+    if (s->phase == STREAM_TLS)
+        stream_seal(s, &bytes);
+    if (s->phase == STREAM_OVER)
+        return;
+    queue_add(&s->out, bytes);
+    s->above = s->above || stream_unsent(s) > s->params.write_low;
     stream_queue_work(s);
 }
 
 size_t stream_unsent(const struct stream *s)
 {
-    return evbuffer_get_length(s->out) + (s->tls != NULL ? evbuffer_get_length(s->tls->out) : 0);
+    return s->out.n + stream_sealed(s);
 }
 
 void stream_write_low(struct stream *s, size_t n)
@@ -400,21 +382,17 @@ void stream_pause(struct stream *s, bool pause)
     if (s->paused == pause)
         return;
     s->paused = pause;
-    if (!pause && evbuffer_get_length(s->in) > 0)
+    if (!pause && s->in.n > 0)
         s->pending |= PENDING_READABLE;
     stream_queue_work(s);
 }
 
 void stream_deadline(struct stream *s, int64_t ms)
 {
-    if (ms < 0) {
-        if (s->deadline != NULL)
-            timer_disarm(s->deadline);
-        return;
-    }
-    if (s->deadline == NULL)
-        s->deadline = timer_new(s->loop, on_deadline, s);
-    timer_arm(s->deadline, ms);
+    if (ms < 0)
+        timer_disarm(&s->deadline);
+    else
+        timer_arm(&s->deadline, ms);
 }
 
 void stream_start_tls(struct stream *s, struct tls_context *c, const struct tls_request *req)
@@ -423,15 +401,17 @@ void stream_start_tls(struct stream *s, struct tls_context *c, const struct tls_
 
     INVARIANT(s->tls == NULL && s->phase != STREAM_CONNECTING);
     s->tls = tls_wire_new(c, req);
-    if (evbuffer_get_length(s->in) > 0) {
+    if (s->in.n > 0) {
         (void)tls_explain_start(stream_peek(s), detail);
         tls_wire_fail(s->tls, REASON_STARTTLS_INJECTION, detail);
-        (void)evbuffer_drain(s->in, evbuffer_get_length(s->in));
+        queue_clear(&s->in);
     } else if (s->phase == STREAM_OVER) {
         tls_wire_fail(s->tls, REASON_TLS_RESET, s->detail);
     }
     /* What still waits goes out in clear, before the handshake. */
-    (void)evbuffer_add_buffer(s->tls->out, s->out);
+    if (evbuffer_add(s->tls->out, queue_slice(&s->out).p, s->out.n) != 0)
+        tls_wire_fail(s->tls, REASON_INTERNAL, stream_error_text(ENOMEM));
+    queue_clear(&s->out);
     s->phase = STREAM_HANDSHAKE;
     s->ended = false; /* an end that was noticed just now is the handshake's */
     s->pending &= ~(unsigned)(PENDING_ENDED | PENDING_READABLE);
@@ -460,7 +440,7 @@ bool stream_local(const struct stream *s, struct addr *out)
 
 size_t stream_memory(const struct stream *s)
 {
-    size_t n = evbuffer_get_length(s->in) + evbuffer_get_length(s->out);
+    size_t n = queue_memory(&s->in) + queue_memory(&s->out);
 
     if (s->tls != NULL)
         n += evbuffer_get_length(s->tls->in) + evbuffer_get_length(s->tls->out);

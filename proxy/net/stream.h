@@ -50,6 +50,7 @@ struct stream_params {
     size_t write_low;
 };
 
+/* A connected socket, non-blocking, with the options of its listening socket. */
 struct stream *stream_adopt(struct loop *l, int fd, const struct addr *peer,
                             const struct stream_params *p, const struct stream_events *on,
                             void *owner);

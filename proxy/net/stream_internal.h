@@ -11,9 +11,8 @@
 #ifndef TLSMEND_NET_STREAM_INTERNAL_H
 #define TLSMEND_NET_STREAM_INTERNAL_H
 
-#include <event2/buffer.h>
-
 #include "proxy/net/loop_internal.h"
+#include "proxy/net/queue_internal.h"
 #include "proxy/net/stream.h"
 #include "proxy/net/tls_internal.h"
 
@@ -47,10 +46,12 @@ struct stream {
     void *owner;
     enum stream_phase phase;
 
-    struct event *read_event, *write_event;
-    bool reading, writing;     /* the events are added */
-    struct timer *deadline;    /* made when first armed */
-    struct evbuffer *in, *out; /* clear bytes; under TLS the records are in tls->in and tls->out */
+    struct event read_event;
+    struct event *write_event; /* only while the kernel takes no more: that is rare */
+    bool reading;              /* read_event is added */
+    struct timer deadline;     /* finishing: when to give up */
+    struct queue in, out;      /* clear bytes; under TLS the records are in tls->in and tls->out */
+    bool borrowed;             /* the loop's memory, for `in`, in this turn */
     struct tls_wire *tls;      /* NULL in clear */
 
     bool paused;
@@ -69,20 +70,24 @@ struct stream {
 
     bool finishing; /* without an owner: see stream_finish() */
     bool fin_sent;
-    struct timer *patience;
     struct loop_hook hook;
 };
 
 /* stream.c */
+void stream_writable(evutil_socket_t fd, short what, void *stream); /* of write_event */
 void stream_queue_work(struct stream *s);
 void stream_end(struct stream *s, enum stream_end how, const char *detail);
 const char *stream_error_text(int error);
 
 /* stream_io.c */
-void stream_pump(struct stream *s);    /* move bytes as far as they go, then watch the socket */
-void stream_flush(struct stream *s);   /* the sending half of it */
-void stream_receive(struct stream *s); /* after the socket became readable */
-void stream_discard_input(struct stream *s); /* the same while finishing */
-void stream_watch(struct stream *s, bool read, bool write);
+void stream_pump(struct stream *s);                      /* move bytes as far as they go */
+void stream_flush(struct stream *s);                     /* the sending half of it */
+void stream_receive(struct stream *s);                   /* after the socket became readable */
+void stream_discard_input(struct stream *s);             /* the same while finishing */
+void stream_seal(struct stream *s, struct slice *bytes); /* whole records out of what is written */
+void stream_settle(struct stream *s); /* the turn is over: what is unread gets memory of its own */
+void stream_watch(struct stream *s);  /* the socket, for what can be done now */
+void stream_watch_for(struct stream *s, bool read, bool write);
+size_t stream_sealed(const struct stream *s); /* bytes of records that wait */
 
 #endif

@@ -5,74 +5,118 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "proxy/base/invariant.h"
 #include "proxy/net/stream_internal.h"
 
-#define RECEIVE_CHUNK 16384
-#define RECEIVE_BURST 4 /* chunks per turn of the loop, so that other streams get theirs */
 #define SEND_PIECES 16
+#define SEALED_HIGH (52 * 1024) /* no record is made behind so much of them: four leave together */
 
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-static size_t room(const struct evbuffer *b, size_t high)
+static size_t room(size_t n, size_t high)
 {
-    size_t n = evbuffer_get_length(b);
-
     return n < high ? high - n : 0;
+}
+
+size_t stream_sealed(const struct stream *s)
+{
+    return s->tls != NULL ? evbuffer_get_length(s->tls->out) : 0;
 }
 
 /* What may still be read from the socket. */
 static size_t receive_room(const struct stream *s)
 {
     if (s->tls == NULL)
-        return room(s->in, s->params.read_high);
+        return room(s->in.n, s->params.read_high);
     /* Records that cannot be opened yet stay with the kernel, and so with the peer. */
-    if (s->phase == STREAM_TLS && room(s->in, s->params.read_high) == 0)
+    if (s->phase == STREAM_TLS && room(s->in.n, s->params.read_high) == 0)
         return 0;
-    return room(s->tls->in, TLS_WIRE_IN_HIGH);
+    return room(evbuffer_get_length(s->tls->in), TLS_WIRE_IN_HIGH);
 }
 
+/* ---- memory for what is read ---- */
+
+/* Room behind the unread bytes: in the loop's memory where that is free, so that what is consumed at once never
+ * needs any of ours.  At most `want`, in *room. */
+static char *room_to_read(struct stream *s, size_t want, size_t *got)
+{
+    char *shared;
+
+    if (!s->in.lent && s->in.n < LOOP_SCRATCH / 2) {
+        stream_settle(s); /* what was borrowed may have been consumed */
+        shared = loop_borrow(s->loop);
+        s->borrowed = shared != NULL;
+        if (s->borrowed)
+            queue_lend(&s->in, shared, LOOP_SCRATCH);
+    }
+    *got = min_size(want, TLS_CHUNK);
+    if (s->in.lent && s->in.n < LOOP_SCRATCH)
+        *got = min_size(want, LOOP_SCRATCH - s->in.n);
+    return queue_room(&s->in, *got);
+}
+
+void stream_settle(struct stream *s)
+{
+    queue_own(&s->in);
+    if (s->borrowed)
+        loop_give_back(s->loop);
+    s->borrowed = false;
+}
+
+/* ---- reading ---- */
+
+static void received(struct stream *s, ssize_t n)
+{
+    if (n > 0)
+        s->heard_early = stream_unsent(s) > 0;
+    else if (n == 0)
+        s->socket_eof = true;
+    else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        s->socket_error = errno;
+}
+
+static void receive_clear(struct stream *s, size_t want)
+{
+    char *into = room_to_read(s, want, &want);
+    ssize_t n = recv(s->fd, into, want, 0);
+
+    received(s, n);
+    queue_filled(&s->in, n > 0 ? (size_t)n : 0);
+    if (n > 0)
+        s->pending |= PENDING_READABLE;
+}
+
+static void receive_records(struct stream *s, size_t want)
+{
+    char chunk[TLS_WIRE_IN_HIGH];
+    ssize_t n = recv(s->fd, chunk, min_size(want, sizeof(chunk)), 0);
+
+    received(s, n);
+    if (n > 0 && evbuffer_add(s->tls->in, chunk, (size_t)n) != 0)
+        s->socket_error = ENOMEM;
+}
+
+/* Once in a turn: what is left makes the socket readable again, behind the others that are. */
 void stream_receive(struct stream *s)
 {
-    struct evbuffer *into = s->tls != NULL ? s->tls->in : s->in;
-    char chunk[RECEIVE_CHUNK];
+    size_t want = receive_room(s);
 
-    for (int i = 0; i < RECEIVE_BURST && !s->socket_eof && s->socket_error == 0; i++) {
-        size_t want = min_size(receive_room(s), sizeof(chunk));
-        ssize_t n;
-
-        if (want == 0)
-            return;
-        n = recv(s->fd, chunk, want, 0);
-        if (n > 0) {
-            s->heard_early = stream_unsent(s) > 0;
-            if (evbuffer_add(into, chunk, (size_t)n) != 0)
-                s->socket_error = ENOMEM;
-            else if (s->tls == NULL)
-                s->pending |= PENDING_READABLE;
-            if ((size_t)n < want)
-                return;
-        } else if (n == 0) {
-            s->socket_eof = true;
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            return;
-        } else if (errno != EINTR) {
-            s->socket_error = errno;
-        }
-    }
+    if (want == 0 || s->socket_eof || s->socket_error != 0)
+        return;
+    if (s->tls == NULL)
+        receive_clear(s, want);
+    else
+        receive_records(s, want);
 }
 
 void stream_discard_input(struct stream *s)
 {
-    char chunk[RECEIVE_CHUNK];
-    ssize_t n = recv(s->fd, chunk, sizeof(chunk), 0);
+    char chunk[TLS_CHUNK];
 
-    if (n == 0)
-        s->socket_eof = true;
-    else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-        s->socket_error = errno;
+    received(s, recv(s->fd, chunk, sizeof(chunk), 0));
 }
 
 /* The socket has nothing more, and nothing of what came is left to be opened. */
@@ -88,16 +132,15 @@ static void end_with_socket(struct stream *s)
 
 static void decrypt(struct stream *s)
 {
-    char chunk[TLS_CHUNK];
     size_t n, space;
 
-    while (!s->ended && (space = room(s->in, s->params.read_high)) > 0) {
-        switch (tls_wire_read(s->tls, chunk, min_size(space, sizeof(chunk)), &n)) {
+    while (!s->ended && (space = room(s->in.n, s->params.read_high)) > 0) {
+        char *into = room_to_read(s, min_size(space, TLS_CHUNK), &space);
+        enum tls_step step = tls_wire_read(s->tls, into, space, &n);
+
+        queue_filled(&s->in, step == TLS_DONE ? n : 0);
+        switch (step) {
         case TLS_DONE:
-            if (evbuffer_add(s->in, chunk, n) != 0) {
-                stream_end(s, STREAM_ERROR, stream_error_text(ENOMEM));
-                return;
-            }
             s->pending |= PENDING_READABLE;
             break;
         case TLS_MORE: /* also after a session ticket: no byte, so no event (C-OUT-10) */
@@ -132,59 +175,113 @@ static void handshake(struct stream *s)
         stream_flush(s); /* the alert, as far as the kernel takes it */
 }
 
-static void encrypt(struct stream *s)
+/* ---- writing ---- */
+
+/* One record of at most TLS_CHUNK bytes; how many it took, 0 for an end. */
+static size_t seal_one(struct stream *s, struct slice bytes)
 {
-    size_t n;
+    size_t n = 0;
 
-    while (s->tls != NULL && s->phase == STREAM_TLS &&
-           evbuffer_get_length(s->tls->out) < TLS_WIRE_OUT_HIGH) {
-        size_t waiting = min_size(evbuffer_get_length(s->out), TLS_CHUNK);
-        const void *bytes = waiting > 0 ? evbuffer_pullup(s->out, (ev_ssize_t)waiting) : NULL;
+    bytes = slice_first(bytes, TLS_CHUNK);
+    switch (tls_wire_write(s->tls, bytes.p, bytes.n, &n)) {
+    case TLS_DONE:
+        return n;
+    case TLS_FAILED:
+        stream_end(s, STREAM_TLS_ERROR, s->tls->end_detail);
+        return 0;
+    case TLS_MORE:
+    case TLS_CLOSED:
+        break;
+    }
+    return 0;
+}
 
-        if (bytes == NULL)
-            return;
-        switch (tls_wire_write(s->tls, bytes, waiting, &n)) {
-        case TLS_DONE:
-            (void)evbuffer_drain(s->out, n);
-            break;
-        case TLS_FAILED:
-            stream_end(s, STREAM_TLS_ERROR, s->tls->end_detail);
-            return;
-        case TLS_MORE:
-        case TLS_CLOSED:
-            return;
+static bool may_seal(const struct stream *s)
+{
+    return s->phase == STREAM_TLS && stream_sealed(s) < SEALED_HIGH;
+}
+
+/* Full records are made at once, from the writer's memory; the rest waits in `out` for what may follow it in this
+ * turn. */
+void stream_seal(struct stream *s, struct slice *bytes)
+{
+    while (may_seal(s) && s->out.n + bytes->n >= TLS_CHUNK) {
+        size_t n;
+
+        if (s->out.n > 0 && s->out.n < TLS_CHUNK) {
+            struct slice missing = slice_first(*bytes, TLS_CHUNK - s->out.n);
+
+            queue_add(&s->out, missing);
+            *bytes = slice_from(*bytes, missing.n);
         }
+        n = seal_one(s, s->out.n > 0 ? queue_slice(&s->out) : *bytes);
+        if (n == 0)
+            return;
+        if (s->out.n > 0)
+            queue_drop(&s->out, n);
+        else
+            *bytes = slice_from(*bytes, n);
     }
 }
 
-/* False when the kernel takes nothing more. */
-static bool send_some(struct stream *s, struct evbuffer *from)
+static void encrypt(struct stream *s)
+{
+    size_t n = 1;
+
+    while (n > 0 && may_seal(s) && s->out.n > 0) {
+        n = seal_one(s, queue_slice(&s->out));
+        queue_drop(&s->out, n);
+    }
+}
+
+static ssize_t send_records(struct stream *s)
 {
     struct evbuffer_iovec pieces[SEND_PIECES];
-    int count = evbuffer_peek(from, -1, NULL, pieces, SEND_PIECES);
+    int count = evbuffer_peek(s->tls->out, -1, NULL, pieces, SEND_PIECES);
     struct msghdr m = {.msg_iov = pieces};
     ssize_t n;
 
     m.msg_iovlen = (size_t)(count < SEND_PIECES ? count : SEND_PIECES);
     n = sendmsg(s->fd, &m, MSG_NOSIGNAL);
-    if (n >= 0) {
-        (void)evbuffer_drain(from, (size_t)n);
-        return true;
-    }
-    if (errno == EINTR)
-        return true;
-    if (errno != EAGAIN && errno != EWOULDBLOCK)
-        s->write_error = errno;
-    return false;
+    if (n > 0)
+        (void)evbuffer_drain(s->tls->out, (size_t)n);
+    return n;
+}
+
+static ssize_t send_clear(struct stream *s)
+{
+    struct slice all = queue_slice(&s->out);
+    ssize_t n = send(s->fd, all.p, all.n, MSG_NOSIGNAL);
+
+    if (n > 0)
+        queue_drop(&s->out, (size_t)n);
+    return n;
+}
+
+/* Bytes that the kernel is to take next. */
+static size_t to_send(const struct stream *s)
+{
+    return s->tls != NULL ? stream_sealed(s) : s->out.n;
 }
 
 void stream_flush(struct stream *s)
 {
-    struct evbuffer *from = s->tls != NULL ? s->tls->out : s->out;
+    for (;;) {
+        size_t waits;
+        ssize_t n;
 
-    do
         encrypt(s);
-    while (s->write_error == 0 && evbuffer_get_length(from) > 0 && send_some(s, from));
+        waits = to_send(s);
+        if (waits == 0 || s->write_error != 0)
+            return;
+        n = s->tls != NULL ? send_records(s) : send_clear(s);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+            s->write_error = errno;
+        if (n < 0 || (size_t)n < waits) /* the kernel is full */
+            return;
+    }
 }
 
 bool stream_is_heard(struct stream *s)
@@ -220,35 +317,59 @@ static void writing_broke(struct stream *s)
     s->phase = STREAM_OVER;
 }
 
-static void watch_one(struct stream *s, struct event *event, bool want, bool *is)
+/* No more room in the kernel's epoll tables. */
+static void cannot_watch(struct stream *s)
 {
-    if (want == *is)
+    s->socket_error = errno != 0 ? errno : ENOMEM;
+    stream_queue_work(s);
+}
+
+static void watch_reading(struct stream *s, bool want)
+{
+    if (want == s->reading)
         return;
-    *is = want;
+    s->reading = want && event_add(&s->read_event, NULL) == 0;
+    if (!want)
+        (void)event_del(&s->read_event);
+    else if (!s->reading)
+        cannot_watch(s);
+}
+
+static void watch_writing(struct stream *s, bool want)
+{
+    if (want == (s->write_event != NULL))
+        return;
     if (!want) {
-        (void)event_del(event);
-    } else if (event_add(event, NULL) != 0) { /* no more room in the kernel's epoll tables */
-        *is = false;
-        s->socket_error = errno != 0 ? errno : ENOMEM;
-        stream_queue_work(s);
+        event_free(s->write_event);
+        s->write_event = NULL;
+        return;
+    }
+    s->write_event =
+        event_new(loop_base(s->loop), s->fd, EV_WRITE | EV_PERSIST, stream_writable, s);
+    INVARIANT(s->write_event != NULL); /* as mem_zalloc(): no memory for bookkeeping */
+    if (event_add(s->write_event, NULL) != 0) {
+        event_free(s->write_event);
+        s->write_event = NULL;
+        cannot_watch(s);
     }
 }
 
-void stream_watch(struct stream *s, bool read, bool write)
+void stream_watch_for(struct stream *s, bool read, bool write)
 {
-    watch_one(s, s->read_event, read, &s->reading);
-    watch_one(s, s->write_event, write, &s->writing);
+    watch_reading(s, read);
+    watch_writing(s, write);
 }
 
-static void watch(struct stream *s)
+void stream_watch(struct stream *s)
 {
-    struct evbuffer *from = s->tls != NULL ? s->tls->out : s->out;
     bool open = s->phase != STREAM_OVER;
     bool hearing = s->phase == STREAM_HANDSHAKE || (!s->paused && !s->ended);
 
-    stream_watch(s,
-                 open && hearing && !s->socket_eof && s->socket_error == 0 && receive_room(s) > 0,
-                 open && evbuffer_get_length(from) > 0);
+    if (s->phase == STREAM_CONNECTING)
+        return;
+    stream_watch_for(
+        s, open && hearing && !s->socket_eof && s->socket_error == 0 && receive_room(s) > 0,
+        open && to_send(s) > 0);
 }
 
 void stream_pump(struct stream *s)
@@ -269,5 +390,4 @@ void stream_pump(struct stream *s)
         s->above = false;
         s->pending |= PENDING_DRAINED;
     }
-    watch(s);
 }
