@@ -62,7 +62,7 @@ static void on_mail_reply(struct leg *l, const struct reply *reply)
         return;
     reply_init(&heard);
     why = take_refusal(l, STAGE_MAIL, reply, &heard);
-    if (tired(l, reply)) {
+    if (why == REASON_MX_REPLIED && tired(l, reply)) {
         upstream_close(&l->upstream);
         leg_connect_anew(l);
     } else if (step == VERDICT_NEXT_HOST && l->accepted == 0) {
