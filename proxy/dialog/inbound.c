@@ -23,8 +23,6 @@ struct inbound *inbound_new(const struct inbound_params *p)
     in->phase = IN_START;
     buf_init(&in->line, line);
     buf_init(&in->output, INBOUND_OUTPUT_CAP(p->recipients_max));
-    for (size_t i = 0; i < INBOUND_RCPT_AHEAD; i++)
-        buf_init(&in->slots[i].wire, INBOUND_SLOT_CAP);
     buf_init(&in->finals.text, INBOUND_OUTPUT_CAP(p->recipients_max));
     return in;
 }
@@ -33,11 +31,12 @@ void inbound_free(struct inbound **in)
 {
     if (*in == NULL)
         return;
-    for (size_t i = 0; i < INBOUND_RCPT_AHEAD; i++)
-        buf_clear(&(*in)->slots[i].wire);
+    inbound_slots_free(*in);
     inbound_finals_reset(*in);
     buf_clear(&(*in)->line);
     buf_clear(&(*in)->output);
+    free((*in)->helo);
+    free((*in)->xforward);
     free((char *)(*in)->params.helo_name);
     free(*in);
     *in = NULL;
@@ -50,34 +49,54 @@ static size_t line_limit(const struct inbound *in)
                                                                : in->params.line_max;
 }
 
+static void give_back(struct buf *b)
+{
+    if (b->size > INBOUND_KEEP)
+        buf_clear(b);
+    buf_reset(b);
+}
+
+/* More of the line, but the LF that ends it. */
+static void keep(struct inbound *in, struct slice part)
+{
+    if (part.n == 0)
+        return;
+    in->line_last = part.p[part.n - 1];
+    if (in->line_too_long)
+        return;
+    in->line_too_long = !buf_add(&in->line, part) || in->line.n >= line_limit(in);
+    if (in->line_too_long)
+        buf_reset(&in->line);
+}
+
 /* RFC 5321 2.3.8: a line ends at CRLF and nowhere else.  A bare CR or LF stays in the line, where
  * it is a control byte like any other (C-IN-06).  True: the line is whole; *used bytes were taken.
  */
 static bool take_line(struct inbound *in, const char *bytes, size_t n, size_t *used)
 {
+    size_t from = 0;
+
     if (in->line_state == LINE_DONE) {
-        buf_reset(&in->line);
+        give_back(&in->line);
         in->line_state = LINE_GROWS;
         in->line_too_long = false;
         in->line_last = '\0';
     }
-    for (size_t i = 0; i < n; i++) {
-        char before = in->line_last;
+    while (from < n) {
+        const char *lf = memchr(bytes + from, '\n', n - from);
+        size_t end = lf != NULL ? (size_t)(lf - bytes) : n;
 
-        in->line_last = bytes[i];
-        if (bytes[i] == '\n' && before == '\r') {
+        keep(in, slice_of(bytes + from, end - from));
+        if (end == n)
+            break;
+        *used = from = end + 1;
+        if (in->line_last == '\r') {
             if (!in->line_too_long)
                 in->line.n--; /* the CR */
             in->line_state = LINE_WHOLE;
-            *used = i + 1;
             return true;
         }
-        if (in->line_too_long)
-            continue;
-        if (in->line.n + 1 >= line_limit(in) || !buf_addc(&in->line, bytes[i])) {
-            in->line_too_long = true;
-            buf_reset(&in->line);
-        }
+        keep(in, SLICE("\n"));
     }
     *used = n;
     return false;
@@ -209,6 +228,8 @@ enum inbound_event inbound_feed(struct inbound *in, const char *bytes, size_t n,
                                 struct inbound_what *what)
 {
     *used = 0;
+    if (in->output.n == 0)
+        give_back(&in->output);
     for (;;) {
         enum inbound_event ev = INBOUND_NEED_INPUT;
         size_t taken = 0;
@@ -300,7 +321,7 @@ bool inbound_esmtp(const struct inbound *in)
 
 const char *inbound_helo(const struct inbound *in)
 {
-    return in->helo;
+    return in->helo != NULL ? in->helo : "";
 }
 
 enum client_kind inbound_client_kind(const struct inbound *in)
@@ -310,5 +331,7 @@ enum client_kind inbound_client_kind(const struct inbound *in)
 
 const struct xforward *inbound_xforward(const struct inbound *in)
 {
-    return &in->xforward;
+    static const struct xforward none;
+
+    return in->xforward != NULL ? in->xforward : &none;
 }

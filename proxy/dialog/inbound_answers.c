@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* inbound_answers - replies in the order of the commands; see inbound.h for the contract. */
-#include "proxy/base/invariant.h"
-#include "proxy/dialog/inbound_internal.h"
-
+#include <stdlib.h>
 #include <string.h>
+
+#include "proxy/base/invariant.h"
+#include "proxy/base/mem.h"
+#include "proxy/dialog/inbound_internal.h"
 
 void inbound_say(struct inbound *in, int code, const char *enh, const char *text)
 {
@@ -45,47 +47,78 @@ void inbound_add_reply(struct inbound *in, const struct reply *r, struct buf *ou
     INVARIANT(reply_write(&fit, out));
 }
 
-unsigned inbound_slot_take(struct inbound *in)
+/* Mostly one waits or a few; a hundred are the exception. */
+static void slots_grow(struct inbound *in)
 {
-    unsigned slot = (in->slot_first + in->slot_count) % INBOUND_RCPT_AHEAD;
+    unsigned room = in->slot_room > 0 ? 4 * in->slot_room : INBOUND_SLOTS_KEPT;
 
-    INVARIANT(in->slot_count < INBOUND_RCPT_AHEAD);
-    in->slot_count++;
-    in->slots[slot].answered = false;
-    return slot;
+    if (room > INBOUND_RCPT_AHEAD)
+        room = INBOUND_RCPT_AHEAD;
+    in->slots = mem_resize(in->slots, room, sizeof(*in->slots));
+    in->slot_room = room;
 }
 
-/* Replies leave from the front of the ring, as far as they are there without a gap (RFC 2920 3.2).
- */
+unsigned inbound_slot_take(struct inbound *in)
+{
+    unsigned place = in->slot_count;
+
+    INVARIANT(place < INBOUND_RCPT_AHEAD);
+    if (place == in->slot_room)
+        slots_grow(in);
+    in->slots[place].answered = false;
+    buf_init(&in->slots[place].wire, INBOUND_SLOT_CAP);
+    in->slot_count++;
+    return (in->slot_first + place) % INBOUND_RCPT_AHEAD;
+}
+
+void inbound_slots_free(struct inbound *in)
+{
+    for (unsigned i = 0; i < in->slot_count; i++)
+        buf_clear(&in->slots[i].wire);
+    free(in->slots);
+    in->slots = NULL;
+    in->slot_count = in->slot_room = 0;
+}
+
+/* Replies leave from the front, as far as they are there without a gap (RFC 2920 3.2).  That of
+ * slots[0] has left already. */
 static void flush_slots(struct inbound *in)
 {
-    while (in->slot_count > 0 && in->slots[in->slot_first].answered) {
-        struct inbound_slot *s = &in->slots[in->slot_first];
+    unsigned n = 1;
+
+    for (; n < in->slot_count && in->slots[n].answered; n++) {
+        struct inbound_slot *s = &in->slots[n];
 
         INVARIANT(buf_add(&in->output, buf_slice(&s->wire)));
         in->held -= s->wire.n;
         buf_clear(&s->wire);
-        in->slot_first = (in->slot_first + 1) % INBOUND_RCPT_AHEAD;
-        in->slot_count--;
     }
+    in->slot_first = (in->slot_first + n) % INBOUND_RCPT_AHEAD;
+    in->slot_count -= n;
+    memmove(in->slots, in->slots + n, in->slot_count * sizeof(*in->slots));
+    if (in->slot_count == 0 && in->slot_room > INBOUND_SLOTS_KEPT)
+        inbound_slots_free(in);
 }
 
 static void answer_rcpt(struct inbound *in, unsigned slot, const struct reply *r)
 {
-    struct inbound_slot *s = &in->slots[slot % INBOUND_RCPT_AHEAD];
     unsigned place = (slot + INBOUND_RCPT_AHEAD - in->slot_first) % INBOUND_RCPT_AHEAD;
 
-    INVARIANT(slot < INBOUND_RCPT_AHEAD && place < in->slot_count && !s->answered);
-    s->answered = true;
+    INVARIANT(slot < INBOUND_RCPT_AHEAD && place < in->slot_count && !in->slots[place].answered);
+    in->slots[place].answered = true;
     if (r->code / 100 == 2) {
         in->accepted++;
     } else {
         in->recipients--;
         in->refused++;
     }
-    inbound_add_reply(in, r, &s->wire);
-    in->held += s->wire.n;
-    flush_slots(in);
+    if (place == 0) {
+        inbound_add_reply(in, r, &in->output);
+        flush_slots(in);
+    } else {
+        inbound_add_reply(in, r, &in->slots[place].wire);
+        in->held += in->slots[place].wire.n;
+    }
 }
 
 static void answer_mail(struct inbound *in, const struct reply *r)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* inbound_commands - the command table of the client's side; see inbound.h for the contract. */
-#include <string.h>
+#include <stdlib.h>
 
 #include "proxy/base/invariant.h"
+#include "proxy/base/mem.h"
 #include "proxy/dialog/inbound_internal.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+#define HELO_MAX 255
 #define XFORWARD_OFFER "XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE"
 
 typedef enum inbound_event command_fn(struct inbound *in, struct slice args,
@@ -120,10 +122,11 @@ static enum inbound_event cmd_hello(struct inbound *in, struct slice args,
         return fail(in, 500, "5.5.1", "This is LMTP: say LHLO");
     in->esmtp = lhlo || slice_istarts(line, SLICE("EHLO"));
     (void)slice_word(&args, &name);
-    name = slice_first(name, sizeof(in->helo) - 1);
+    name = slice_first(name, HELO_MAX);
+    free(in->helo);
+    in->helo = mem_zalloc(name.n + 1);
     for (size_t i = 0; i < name.n; i++) /* for records: printable, one word */
         in->helo[i] = name.p[i] > 0x20 && name.p[i] < 0x7f ? name.p[i] : '?';
-    in->helo[name.n] = '\0';
     inbound_end_transaction(in);
     if (in->esmtp)
         write_offers(in);
@@ -134,8 +137,8 @@ static enum inbound_event cmd_hello(struct inbound *in, struct slice args,
 
 static void forget_old_xforward(struct inbound *in)
 {
-    if (in->xforward_stale)
-        in->xforward = (struct xforward){.name = ""};
+    if (in->xforward_stale && in->xforward != NULL)
+        *in->xforward = (struct xforward){.name = ""};
     in->xforward_stale = false;
 }
 
@@ -146,7 +149,9 @@ static enum inbound_event cmd_xforward(struct inbound *in, struct slice args,
 
     (void)what;
     forget_old_xforward(in);
-    e = command_xforward(args, &in->xforward);
+    if (in->xforward == NULL)
+        in->xforward = mem_zalloc(sizeof(*in->xforward));
+    e = command_xforward(args, in->xforward);
     if (e.code != 0)
         return fail(in, e.code, e.enh, e.text);
     inbound_say(in, 250, "2.0.0", "Ok");

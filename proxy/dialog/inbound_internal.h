@@ -34,6 +34,10 @@ struct inbound_slot { /* one RCPT that the owner has to answer */
     bool answered;
     struct buf wire; /* its reply, waiting for those before it */
 };
+#define INBOUND_SLOTS_KEPT 2
+
+/* A buffer that has grown larger than this is given back when it is empty. */
+#define INBOUND_KEEP 256
 
 /* A final reply of LMTP or PRDR that waits for those before it: a part of finals.text. */
 struct inbound_final {
@@ -82,8 +86,9 @@ struct inbound {
     struct data_decoder decoder;
     bool body_bad;
 
-    struct inbound_slot slots[INBOUND_RCPT_AHEAD]; /* a ring */
-    unsigned slot_first, slot_count;
+    /* Those that wait, in order; the owner knows them by numbers that go round. */
+    struct inbound_slot *slots;
+    unsigned slot_first, slot_count, slot_room; /* slot_first: number of slots[0] */
     size_t held;         /* bytes that slots and finals will be in the output */
     unsigned recipients; /* RCPT commands of the transaction that are not refused */
     unsigned refused;    /* ... and those that are: the owner remembers them too */
@@ -91,9 +96,9 @@ struct inbound {
     struct inbound_finals finals;
 
     struct client_signs signs;
-    char helo[256];
-    struct xforward xforward;
-    bool xforward_stale; /* of an ended transaction */
+    char *helo;                /* NULL before */
+    struct xforward *xforward; /* NULL: the client never said XFORWARD */
+    bool xforward_stale;       /* of an ended transaction */
     struct buf output;
 };
 
@@ -102,7 +107,8 @@ void inbound_say(struct inbound *in, int code, const char *enh, const char *text
 void inbound_add_reply(struct inbound *in, const struct reply *r, struct buf *out);
 /* What the client hears for `r` at this place; `said` is initialised by this. */
 void inbound_reply_said(const struct inbound *in, const struct reply *r, struct reply *said);
-unsigned inbound_slot_take(struct inbound *in); /* the next in the ring; it must not be full */
+unsigned inbound_slot_take(struct inbound *in); /* the next number; one must be free */
+void inbound_slots_free(struct inbound *in);
 
 /* inbound_finals.c */
 void inbound_finals_reset(struct inbound *in);
