@@ -42,8 +42,10 @@ struct log {
     bool started;
     bool stopping;
     mono_ms stop_by;
-    bool woken; /* the eventfd was written and the thread has not looked yet */
     int wake;
+    bool woken;   /* the eventfd was written and the thread has not looked yet */
+    bool asleep;  /* the thread waits for more than the next LOG_GATHER_MS */
+    size_t fresh; /* bytes queued since the thread has looked */
     atomic_ullong dropped;
 };
 
@@ -93,32 +95,35 @@ static void queue_record(struct log *l, struct sink *s, const struct record *r) 
     size_t before = s->queue.n;
 
     if (!l->started && s->kind == LOG_TO_STDERR) {
-        if (sink_render(s, r, &s->queue))
+        if (sink_render(s, r))
             sink_write_now(s, slice_from(buf_slice(&s->queue), before));
         s->queue.n = before;
         return;
     }
-    if (!sink_render(s, r, &s->queue) || s->queue.n + s->in_flight > LOG_QUEUE_MAX) {
+    if (!sink_render(s, r) || s->queue.n + s->in_flight > LOG_QUEUE_MAX) {
         s->queue.n = before;
         drop(l, s);
     }
+    l->fresh += s->queue.n - before;
 }
 
-static void record_locked(struct log *l, struct record *r)
+/* A thread that gathers looks by itself: waking it for each record would cost more than the record. */
+static void queue_all(struct log *l, const struct record *r) /* locked */
 {
     struct set *set = l->newest;
 
     for (size_t i = 0; i < set->count; i++)
         queue_record(l, &set->sinks[i], r);
-    wake(l);
-    record_free(r);
+    if (l->fresh > 0 && (l->asleep || l->fresh >= LOG_GATHER_MAX))
+        wake(l);
 }
 
 void log_record(struct log *l, struct record *r)
 {
     pthread_mutex_lock(&l->lock);
-    record_locked(l, r);
+    queue_all(l, r);
     pthread_mutex_unlock(&l->lock);
+    record_free(r);
 }
 
 static struct record *own_record(const char *event, enum record_severity severity,
@@ -136,7 +141,8 @@ static void tell_trouble(struct log *l, const char *event, const struct sink *s)
     struct record *r = own_record(event, RECORD_ERROR, s);
 
     record_cstr(r, "detail", strerror(s->error));
-    record_locked(l, r);
+    queue_all(l, r);
+    record_free(r);
 }
 
 /* The sink takes lines again: say first how many are missing. */
@@ -145,7 +151,7 @@ static void tell_dropped(struct sink *s) /* locked */
     struct record *r = own_record("log-dropped", RECORD_ERROR, s);
 
     record_int(r, "count", (int64_t)s->untold);
-    (void)sink_render(s, r, &s->queue);
+    (void)sink_render(s, r);
     record_free(r);
     s->untold = 0;
 }
@@ -203,11 +209,16 @@ static void count_unwritten(struct log *l, struct set *set) /* locked */
     }
 }
 
-/* Writes what can be written now.  Fills `wait` with what to wait for; returns the time to wait. */
-static int write_all(struct log *l, struct set *set, struct pollfd *wait, nfds_t *wait_n)
-{
-    int timeout = -1;
+/* What became of a round of writing. */
+struct written {
+    struct pollfd *wait; /* what to wait for */
+    nfds_t wait_n;
+    bool done;  /* a sink took all that there was: it can take more */
+    bool retry; /* a sink failed */
+};
 
+static void write_all(struct log *l, struct set *set, struct written *w)
+{
     for (size_t i = 0; i < set->count; i++) {
         struct sink *s = &set->sinks[i];
         enum sink_result result = SINK_BROKEN;
@@ -215,14 +226,14 @@ static int write_all(struct log *l, struct set *set, struct pollfd *wait, nfds_t
         if (s->at >= s->writing.n)
             continue;
         if (s->broken && now_ms() < s->again) {
-            timeout = RETRY_MS;
+            w->retry = true;
             continue;
         }
         result = sink_write(s);
         if (result == SINK_BLOCKED)
-            wait[(*wait_n)++] = (struct pollfd){.fd = s->fd, .events = POLLOUT};
+            w->wait[w->wait_n++] = (struct pollfd){.fd = s->fd, .events = POLLOUT};
         if (result == SINK_BROKEN) {
-            timeout = RETRY_MS;
+            w->retry = true;
             s->again = now_ms() + RETRY_MS;
             if (!s->broken) {
                 pthread_mutex_lock(&l->lock);
@@ -231,10 +242,8 @@ static int write_all(struct log *l, struct set *set, struct pollfd *wait, nfds_t
             }
         }
         s->broken = result == SINK_BROKEN;
-        if (result == SINK_DONE)
-            timeout = 0; /* more may have come meanwhile */
+        w->done = w->done || result == SINK_DONE;
     }
-    return timeout;
 }
 
 /* A set that a reload replaced ends when it is empty or out of time; then its successor's turn is. */
@@ -250,20 +259,41 @@ static bool set_ended(struct log *l, bool busy) /* locked */
     return true;
 }
 
+/* How long to wait for more, at most until `until`.  After a sink has taken all, or when records came
+ * meanwhile, the next round comes by itself; else log_record() is told to wake the thread. */
+static int time_to_wait(struct log *l, const struct written *w, mono_ms until)
+{
+    mono_ms left = until != INT64_MAX ? until - now_ms() : INT64_MAX;
+    mono_ms wait = w->retry ? RETRY_MS : INT64_MAX;
+
+    pthread_mutex_lock(&l->lock);
+    l->asleep = !w->done && l->fresh == 0;
+    if (l->stopping || l->oldest->newer != NULL)
+        wait = w->done ? 0 : wait; /* whoever ends is in a hurry */
+    else if (!l->asleep)
+        wait = LOG_GATHER_MS;
+    for (size_t i = 0; l->asleep && i < l->oldest->count; i++)
+        sink_shrink(&l->oldest->sinks[i]);
+    pthread_mutex_unlock(&l->lock);
+    if (wait > left)
+        wait = left > 0 ? left : 0;
+    return wait == INT64_MAX ? -1 : (int)wait;
+}
+
 /* One round: true when the log has ended. */
 static bool write_round(struct log *l)
 {
-    struct pollfd *wait;
-    nfds_t wait_n = 1;
+    struct written w = {.wait_n = 1};
     struct set *set;
     eventfd_t count;
     mono_ms until;
     bool busy;
-    int timeout;
 
     pthread_mutex_lock(&l->lock);
-    (void)eventfd_read(l->wake, &count); /* it may be empty */
-    l->woken = false;
+    if (l->woken)
+        (void)eventfd_read(l->wake, &count);
+    l->woken = l->asleep = false;
+    l->fresh = 0;
     do
         busy = take_all(l, l->oldest);
     while (set_ended(l, busy));
@@ -277,16 +307,11 @@ static bool write_round(struct log *l)
         until = l->stop_by;
     pthread_mutex_unlock(&l->lock);
 
-    wait = mem_array(set->count + 1, sizeof(*wait));
-    wait[0] = (struct pollfd){.fd = l->wake, .events = POLLIN};
-    timeout = write_all(l, set, wait, &wait_n);
-    if (until != INT64_MAX && timeout < 0) {
-        mono_ms left = until - now_ms();
-
-        timeout = left > 0 ? (int)left : 0;
-    }
-    (void)poll(wait, wait_n, timeout);
-    free(wait);
+    w.wait = mem_array(set->count + 1, sizeof(*w.wait));
+    w.wait[0] = (struct pollfd){.fd = l->wake, .events = POLLIN};
+    write_all(l, set, &w);
+    (void)poll(w.wait, w.wait_n, time_to_wait(l, &w, until));
+    free(w.wait);
     return false;
 }
 

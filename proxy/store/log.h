@@ -5,7 +5,9 @@
  *
  * DESCRIPTION
  *      log_record() renders and queues; a thread of its own writes, in batches, so that no disk wait
- *      is ever inside a session.  The queue is bounded (LOG_QUEUE_MAX bytes per sink): when a sink
+ *      is ever inside a session.  A record that comes after a pause is written at once; behind it the
+ *      thread gathers for LOG_GATHER_MS, or until LOG_GATHER_MAX bytes came, and is not woken for
+ *      each record.  The queue is bounded (LOG_QUEUE_MAX bytes per sink): when a sink
  *      is slower, records are dropped, counted, and the count is written as a "log-dropped" record
  *      as soon as the sink takes lines again; mail goes on (C-OPS-03).  Writing to stderr before
  *      log_start() is immediate. Sinks: stderr (text on a terminal, JSON else, unless the format
@@ -20,6 +22,8 @@
 #include "proxy/base/record.h"
 
 #define LOG_QUEUE_MAX (8 * 1024 * 1024)
+#define LOG_GATHER_MS 20
+#define LOG_GATHER_MAX (256 * 1024)
 
 enum log_kind { LOG_TO_STDERR, LOG_TO_FILE, LOG_TO_SYSLOG };
 enum log_form { LOG_FORM_AUTO, LOG_FORM_JSON, LOG_FORM_TEXT };

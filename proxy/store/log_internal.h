@@ -21,12 +21,19 @@ struct sink {
     char *path, *ident;
     int fd;
     bool terminal;
+    enum {
+        TAKES_ALL,     /* a file: write() as it is */
+        TAKES_PIECES,  /* a pipe or terminal of others too, and so a blocking one */
+        TAKES_MESSAGES /* a connected stream socket: send() without waiting */
+    } manner;
 
     /* Under the lock of the log. */
     struct buf queue;
     size_t in_flight;          /* bytes of `writing`, counted against LOG_QUEUE_MAX */
     unsigned long long untold; /* lines dropped since the last "log-dropped" */
     bool reopen;
+    struct buf stamp; /* LOG_TO_SYSLOG: what stands before the message, behind the priority */
+    int64_t stamp_of; /* ... in this second */
 
     /* The writer's. */
     struct buf writing;
@@ -45,8 +52,10 @@ void sink_clear(struct sink *s);
 /* "stderr", or the path. */
 const char *sink_name(const struct sink *s);
 
-/* Adds a line to `out`; false when it does not fit. */
-bool sink_render(const struct sink *s, const struct record *r, struct buf *out);
+/* Adds a line to `queue`; false when it does not fit. */
+bool sink_render(struct sink *s, const struct record *r);
+/* Gives back what a time of many records has left. */
+void sink_shrink(struct sink *s);
 
 /* Writes from `writing` what the system takes without waiting.  DONE: everything. */
 enum sink_result sink_write(struct sink *s);

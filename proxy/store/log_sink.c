@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
-#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +19,7 @@
 #define SYSLOG_SOCKET "/dev/log"
 #define FILE_MODE 0640
 #define WRITE_MAX 65536
+#define KEEP_MAX 65536 /* of an empty buffer */
 
 /* O_NONBLOCK matters only where the path is a FIFO: without a reader it cannot be opened, and a
  * reader that stops must not stop the writer. */
@@ -60,6 +61,22 @@ static int open_fd(const struct sink *s)
     return -1;
 }
 
+/* stderr is shared with other programs, and may be anything. */
+static void learn_manner(struct sink *s)
+{
+    socklen_t n = sizeof(int);
+    struct stat st;
+    int type;
+
+    if (s->kind != LOG_TO_STDERR)
+        return;
+    s->terminal = isatty(s->fd) == 1;
+    if (getsockopt(s->fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM)
+        s->manner = TAKES_MESSAGES;
+    else if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode))
+        s->manner = TAKES_PIECES;
+}
+
 bool sink_open(struct sink *s, const struct log_sink *from, struct buf *errors)
 {
     *s = (struct sink){.kind = from->kind, .form = from->form, .fd = -1};
@@ -70,6 +87,7 @@ bool sink_open(struct sink *s, const struct log_sink *from, struct buf *errors)
     /* The notice about dropped lines always finds room: log.c counts the lines themselves. */
     buf_init(&s->queue, LOG_QUEUE_MAX + WRITE_MAX);
     buf_init(&s->writing, LOG_QUEUE_MAX + WRITE_MAX);
+    buf_init(&s->stamp, WRITE_MAX);
     s->fd = s->kind == LOG_TO_FILE && s->path == NULL ? -1 : open_fd(s);
     if (s->fd < 0) {
         const char *why = strerror(errno);
@@ -82,7 +100,7 @@ bool sink_open(struct sink *s, const struct log_sink *from, struct buf *errors)
         sink_clear(s);
         return false;
     }
-    s->terminal = s->kind == LOG_TO_STDERR && isatty(s->fd) == 1;
+    learn_manner(s);
     return true;
 }
 
@@ -95,6 +113,7 @@ void sink_clear(struct sink *s)
     free(s->ident);
     buf_clear(&s->queue);
     buf_clear(&s->writing);
+    buf_clear(&s->stamp);
     s->path = s->ident = NULL;
 }
 
@@ -105,27 +124,54 @@ const char *sink_name(const struct sink *s)
     return s->path != NULL ? s->path : "(file without a path)";
 }
 
-/* "<22>Nov 22 05:54:00 tlsmend[4711]: " (RFC 3164 4.1); local senders leave the host name out. */
-static bool add_syslog_header(const struct sink *s, const struct record *r, struct buf *out)
+void sink_shrink(struct sink *s)
 {
-    static const int severities[] = {[RECORD_DEBUG] = LOG_DEBUG,
-                                     [RECORD_INFO] = LOG_INFO,
-                                     [RECORD_WARNING] = LOG_WARNING,
-                                     [RECORD_ERROR] = LOG_ERR};
-    char stamp[32] = "";
+    if (s->queue.n == 0 && s->queue.size > KEEP_MAX)
+        buf_clear(&s->queue);
+    if (s->at == s->writing.n && s->writing.size > KEEP_MAX) {
+        buf_clear(&s->writing);
+        s->at = 0;
+    }
+}
+
+/* "Nov 22 05:54:00 tlsmend[4711]: ", made once a second. */
+static bool make_stamp(struct sink *s)
+{
+    char text[32] = "";
     time_t now = time(NULL);
     struct tm tm;
 
+    if (s->stamp.n > 0 && s->stamp_of == now)
+        return true;
     if (localtime_r(&now, &tm) != NULL)
-        (void)strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &tm);
-    return buf_addf(out, "<%d>%s %s[%d]: ", LOG_MAIL | severities[record_severity(r)], stamp,
-                    s->ident, (int)getpid());
+        (void)strftime(text, sizeof(text), "%b %e %H:%M:%S", &tm);
+    s->stamp_of = now;
+    buf_reset(&s->stamp);
+    return buf_addf(&s->stamp, "%s %s[%d]: ", text, s->ident, (int)getpid());
 }
 
-bool sink_render(const struct sink *s, const struct record *r, struct buf *out)
+/* "<22>Nov 22 05:54:00 tlsmend[4711]: " (RFC 3164 4.1); local senders leave the host name out. */
+static bool add_syslog_header(struct sink *s, const struct record *r)
 {
+#define PRIORITY(severity)                             \
+    {                                                  \
+        "<" severity ">", sizeof("<" severity ">") - 1 \
+    }
+    /* LOG_MAIL is 16; LOG_DEBUG 7, LOG_INFO 6, LOG_WARNING 4, LOG_ERR 3. */
+    static const struct slice priorities[] = {[RECORD_DEBUG] = PRIORITY("23"),
+                                              [RECORD_INFO] = PRIORITY("22"),
+                                              [RECORD_WARNING] = PRIORITY("20"),
+                                              [RECORD_ERROR] = PRIORITY("19")};
+
+    return make_stamp(s) && buf_add(&s->queue, priorities[record_severity(r)]) &&
+           buf_add(&s->queue, buf_slice(&s->stamp));
+}
+
+bool sink_render(struct sink *s, const struct record *r)
+{
+    struct buf *out = &s->queue;
     size_t before = out->n;
-    bool ok = s->kind != LOG_TO_SYSLOG || add_syslog_header(s, r, out);
+    bool ok = s->kind != LOG_TO_SYSLOG || add_syslog_header(s, r);
 
     if (ok && s->terminal && s->form != LOG_FORM_JSON)
         ok = record_terminal(r, out);
@@ -144,26 +190,26 @@ static enum sink_result trouble(struct sink *s)
     return errno == EAGAIN || errno == ENOBUFS ? SINK_BLOCKED : SINK_BROKEN;
 }
 
-/* stderr is shared with other programs and stays blocking: a pipe that poll() calls writable takes
- * PIPE_BUF bytes at once. */
+/* A blocking pipe that poll() calls writable takes PIPE_BUF bytes at once. */
 static bool would_wait(const struct sink *s)
 {
     struct pollfd p = {.fd = s->fd, .events = POLLOUT};
 
-    return s->kind == LOG_TO_STDERR && poll(&p, 1, 0) == 0;
+    return s->manner == TAKES_PIECES && poll(&p, 1, 0) == 0;
 }
 
 static enum sink_result write_bytes(struct sink *s)
 {
-    size_t most = s->kind == LOG_TO_STDERR ? PIPE_BUF : WRITE_MAX;
+    size_t most = s->manner == TAKES_PIECES ? PIPE_BUF : WRITE_MAX;
 
     while (s->at < s->writing.n) {
-        size_t left = s->writing.n - s->at;
+        struct slice part = slice_first(slice_from(buf_slice(&s->writing), s->at), most);
         ssize_t n;
 
         if (would_wait(s))
             return SINK_BLOCKED;
-        n = write(s->fd, s->writing.p + s->at, left < most ? left : most);
+        n = s->manner == TAKES_MESSAGES ? send(s->fd, part.p, part.n, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                        : write(s->fd, part.p, part.n);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)

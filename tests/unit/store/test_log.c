@@ -315,19 +315,17 @@ static void test_blocked_fifo(void **state)
 }
 
 /* Nobody reads our stderr: sessions and the other sinks go on, and the end comes in its time. */
-static void test_blocked_stderr(void **state)
+static void check_blocked_stderr(const int ends[2])
 {
     struct log_sink sinks[] = {{.kind = LOG_TO_STDERR},
                                {.kind = LOG_TO_FILE, .path = in_folder("other")}};
-    int saved = dup(STDERR_FILENO), ends[2];
+    int saved = dup(STDERR_FILENO);
     time_t begin;
     struct log *l;
     char line[128] = "";
     char *text;
 
-    (void)state;
     assert_true(saved >= 0);
-    assert_int_equal(pipe(ends), 0);
     assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
     l = start(sinks, 2);
     say(l, 0); /* before the start: at once */
@@ -347,6 +345,82 @@ static void test_blocked_stderr(void **state)
     close(saved);
     close(ends[0]);
     close(ends[1]);
+    assert_int_equal(unlink(sinks[1].path), 0);
+}
+
+static void test_blocked_stderr(void **state)
+{
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    check_blocked_stderr(ends);
+}
+
+/* What journald gives a service as its stderr. */
+static void test_blocked_stderr_socket(void **state)
+{
+    int ends[2], small = 4096;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    assert_int_equal(setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    check_blocked_stderr(ends);
+}
+
+/* stderr as a socket or a file: all of it arrives, in order. */
+static void test_stderr_takes_all(void **state)
+{
+    struct log_sink sink = {.kind = LOG_TO_STDERR};
+    const char *path = in_folder("stderr");
+
+    (void)state;
+    for (int turn = 0; turn < 2; turn++) {
+        int saved = dup(STDERR_FILENO), ends[2] = {-1, -1};
+        char *text;
+        struct log *l;
+
+        assert_true(saved >= 0);
+        if (turn == 0)
+            assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+        else
+            ends[1] = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+        l = start(&sink, 1);
+        assert_true(log_start(l));
+        for (int64_t i = 0; i < 5000; i++)
+            say(l, i);
+        text = turn == 0 ? drain(ends[0], "\"n\":4999") : NULL;
+        log_stop(&l);
+        assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+        if (turn != 0)
+            text = content(path);
+        assert_int_equal(check_order(text, 0), 5000);
+        free(text);
+        close(saved);
+        close(ends[1]);
+        if (turn == 0)
+            close(ends[0]);
+    }
+}
+
+/* The thread gathers, but no record waits for the next one, and none waits for long. */
+static void test_no_record_waits_for_another(void **state)
+{
+    struct log_sink sink = {.kind = LOG_TO_FILE, .path = in_folder("paced")};
+    struct log *l = start(&sink, 1);
+    char words[32];
+
+    (void)state;
+    assert_true(log_start(l));
+    for (int64_t i = 0; i < 40; i++) {
+        say(l, 2 * i);
+        usleep((useconds_t)(i % 8) * 5000); /* within the time of gathering, and beyond */
+        say(l, 2 * i + 1);
+        (void)snprintf(words, sizeof(words), "\"n\":%d}", (int)(2 * i + 1));
+        wait_for(sink.path, words);
+    }
+    log_stop(&l);
 }
 
 struct talker {
@@ -441,9 +515,14 @@ static void test_syslog(void **state)
     assert_non_null(find(end, "\"n\":5}"));
     assert_null(strchr(text, '\n'));
 
-    log_record(l, record_new("bad", RECORD_ERROR, 0));
-    receive(fd, text, sizeof(text));
-    assert_int_equal(strncmp(text, "<19>", 4), 0); /* mail.err */
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const priorities[] = {"<23>", "<22>", "<20>",
+                                                 "<19>"}; /* mail.debug .. err */
+
+        log_record(l, record_new("bad", (enum record_severity)(RECORD_DEBUG + i), 0));
+        receive(fd, text, sizeof(text));
+        assert_int_equal(strncmp(text, priorities[i], 4), 0);
+    }
 
     close(fd); /* the logger restarts */
     fd = listen_at(path);
@@ -531,12 +610,21 @@ static void test_configure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file),           cmocka_unit_test(test_text_form),
-        cmocka_unit_test(test_reopen),         cmocka_unit_test(test_reopen_fails),
-        cmocka_unit_test(test_full_disk),      cmocka_unit_test(test_blocked_fifo),
-        cmocka_unit_test(test_blocked_stderr), cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_syslog),         cmocka_unit_test(test_slow_syslog),
-        cmocka_unit_test(test_bad_sinks),      cmocka_unit_test(test_configure),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_text_form),
+        cmocka_unit_test(test_reopen),
+        cmocka_unit_test(test_reopen_fails),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_blocked_fifo),
+        cmocka_unit_test(test_blocked_stderr),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_blocked_stderr_socket),
+        cmocka_unit_test(test_stderr_takes_all),
+        cmocka_unit_test(test_no_record_waits_for_another),
+        cmocka_unit_test(test_syslog),
+        cmocka_unit_test(test_slow_syslog),
+        cmocka_unit_test(test_bad_sinks),
+        cmocka_unit_test(test_configure),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
