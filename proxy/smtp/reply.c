@@ -57,7 +57,8 @@ void reply_set(struct reply *r, int code, const char *enh, struct slice text)
             break; /* the text is longer than any reply may be: the rest of it is cut */
         r->line_count++;
         /* RFC 2034 4: the enhanced code stands on every line. */
-        if (parsed.class != 0 && !buf_addf(&r->text, line.n > 0 ? "%s " : "%s", enh))
+        if (parsed.class != 0 &&
+            !(buf_add(&r->text, slice_str(enh)) && (line.n == 0 || buf_addc(&r->text, ' '))))
             break;
         (void)buf_add(&r->text, slice_first(line, r->text.cap - r->text.n));
     }
@@ -137,6 +138,14 @@ static bool add_harmless(struct buf *out, struct slice text)
     return ok;
 }
 
+static bool add_code(struct buf *out, int code, char separator)
+{
+    char text[] = {(char)('0' + code / 100 % 10), (char)('0' + code / 10 % 10),
+                   (char)('0' + code % 10), separator};
+
+    return buf_add(out, slice_of(text, sizeof(text)));
+}
+
 bool reply_write(const struct reply *r, struct buf *out)
 {
     struct slice line, rest = buf_slice(&r->text);
@@ -145,7 +154,7 @@ bool reply_write(const struct reply *r, struct buf *out)
 
     while (more && ok) {
         more = slice_cut(rest, '\n', &line, &rest);
-        ok = buf_addf(out, "%03d%c", r->code, more ? '-' : ' ') &&
+        ok = add_code(out, r->code, more ? '-' : ' ') &&
              add_harmless(out, slice_first(line, LINE_TEXT_MAX)) && buf_add(out, SLICE("\r\n"));
     }
     if (!ok)

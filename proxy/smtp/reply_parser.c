@@ -8,6 +8,8 @@
  */
 #include "proxy/smtp/reply.h"
 
+#include <string.h>
+
 enum kind { LOW, MID, HIGH, DASH, SPACE, CR, LF, OTHER, KINDS }; /* '2'-'5' '0'-'1' '6'-'9' */
 enum state { D1, D2, D3, SEP, MORE, LAST, MORE_CR, LAST_CR, ONLY_CR, STATES, DONE = STATES, BAD };
 
@@ -83,12 +85,36 @@ static bool keep(struct reply_parser *p, char c)
     return c == '\r' || buf_addc(text, c);
 }
 
+/* Text up to the next byte that could end its line, all at once; 0 where each byte has to be looked at. */
+static size_t keep_run(struct reply_parser *p, const char *in, size_t n)
+{
+    const char *end;
+
+    if (p->state != MORE && p->state != LAST)
+        return 0;
+    end = memchr(in, '\r', n);
+    n = end != NULL ? (size_t)(end - in) : n;
+    end = n > 0 ? memchr(in, '\n', n) : NULL;
+    n = end != NULL ? (size_t)(end - in) : n;
+    if (n > REPLY_BYTES_MAX - p->bytes || !buf_add(&p->into->text, slice_of(in, n)))
+        return 0;
+    p->bytes += n;
+    return n;
+}
+
 enum reply_status reply_feed(struct reply_parser *p, const char *in, size_t n, size_t *used)
 {
     for (*used = 0; *used < n; ++*used) {
-        char c = in[*used];
-        unsigned char next = p->state == BAD ? BAD : step[p->state][kind_of(c)];
-        bool ok = next != BAD && ++p->bytes <= REPLY_BYTES_MAX;
+        char c;
+        unsigned char next;
+        bool ok;
+
+        *used += keep_run(p, in + *used, n - *used);
+        if (*used == n)
+            break;
+        c = in[*used];
+        next = p->state == BAD ? BAD : step[p->state][kind_of(c)];
+        ok = next != BAD && ++p->bytes <= REPLY_BYTES_MAX;
 
         if (ok && p->state <= D3)
             p->acc = (p->state == D1 ? 0 : p->acc * 10) + (c - '0');
