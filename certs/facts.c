@@ -35,6 +35,9 @@ static bool keep_name(void *arg, struct slice name)
         return true;
     buf_init(&text, DNS_TEXT_MAX);
     text_escape(name, &text);
+    if ((f->names_kept & (f->names_kept - 1)) == 0) /* room for 1, 2, 4, ... */
+        f->names =
+            mem_resize((void *)f->names, f->names_kept > 0 ? f->names_kept * 2 : 1, sizeof(char *));
     f->names[f->names_kept++] = slice_dup(buf_slice(&text));
     buf_clear(&text);
     return true;
@@ -65,7 +68,6 @@ void cert_facts_fill(const struct cert *c, struct cert_facts *out)
     *out = (struct cert_facts){
         .subject = name_line(c->subject),
         .issuer = name_line(c->issuer),
-        .names = mem_array(FACT_NAMES_MAX, sizeof(char *)),
         .not_before = c->not_before,
         .not_after = c->not_after,
         .key = key_kind_name(c->key_kind),

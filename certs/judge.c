@@ -12,6 +12,8 @@
 #include "certs/search_internal.h"
 #include "proxy/base/mem.h"
 
+#define ANCHOR_TEXT_MAX 255
+
 struct judging {
     const struct judge_request *req;
     struct cert *certs[CHAIN_CERTS_MAX];
@@ -171,10 +173,12 @@ static void check_names(struct judging *g, struct judgement *out)
     if (g->certs[0]->broken == NULL)
         cert_each_name(g->certs[0], try_name, &n);
     out->name_ok = n.found.p != NULL;
-    if (out->name_ok) /* it matched, so it is a host name */
-        (void)snprintf(out->matched_name, sizeof(out->matched_name), "%.*s", SLICE_ARG(n.found));
-    else
+    if (out->name_ok) { /* it matched, so it is a host name */
+        free(out->matched_name);
+        out->matched_name = slice_dup(n.found);
+    } else {
         findings_add_names(&g->findings, g->req->names[0], &out->facts[0]);
+    }
 }
 
 /* The anchor and the length of the accepted path. */
@@ -184,9 +188,10 @@ static void keep_path(const struct judging *g, struct judgement *out)
     struct buf text;
 
     out->path_length = path->count;
-    buf_init(&text, sizeof(out->anchor) - 1);
+    buf_init(&text, ANCHOR_TEXT_MAX);
     der_name_text(path->certs[path->count - 1]->subject, &text);
-    (void)snprintf(out->anchor, sizeof(out->anchor), "%s", buf_cstr(&text));
+    free(out->anchor);
+    out->anchor = slice_dup(buf_slice(&text));
     buf_clear(&text);
 }
 
@@ -196,17 +201,40 @@ static void keep_findings(struct judging *g, struct judgement *out)
 
     findings_sort(f);
     out->reason = f->count > 0 ? f->list[0].reason : REASON_OK;
-    (void)snprintf(out->detail, sizeof(out->detail), "%s",
-                   f->count > 0 ? f->list[0].detail : g->note);
+    out->detail = mem_strdup(f->count > 0 ? f->list[0].detail : g->note);
     for (size_t i = 1; i < f->count && out->also_count < 4; i++)
         out->also[out->also_count++] = f->list[i].reason;
+}
+
+static void end_at(struct judgement *out, wall_ms now, wall_ms date)
+{
+    if (date > now && date < out->until)
+        out->until = date;
+}
+
+/* The next date at which one of the certificates becomes valid or ceases to be. */
+static void keep_until(const struct judging *g, struct judgement *out)
+{
+    const struct path *path = &g->search.best;
+    wall_ms now = g->req->now;
+
+    out->until = now + JUDGEMENT_SPAN_MS;
+    for (size_t i = 0; i < g->count + path->count; i++) {
+        const struct cert *c = i < g->count ? g->certs[i] : path->certs[i - g->count];
+
+        end_at(out, now, c->not_before);
+        end_at(out, now, c->not_after + 1000); /* whole seconds: the last one is inside */
+    }
 }
 
 void judge_chain(const struct judge_request *req, struct judgement *out)
 {
     struct judging g = {.req = req};
 
-    *out = (struct judgement){.reason = REASON_CERT_UNCHECKED, .name_ok = req->name_count == 0};
+    *out = (struct judgement){.reason = REASON_CERT_UNCHECKED,
+                              .name_ok = req->name_count == 0,
+                              .matched_name = mem_strdup(""),
+                              .anchor = mem_strdup("")};
     read_chain(&g);
     keep_facts(&g, out);
     if (req->chain_count == 0) {
@@ -226,6 +254,7 @@ void judge_chain(const struct judge_request *req, struct judgement *out)
     if (out->chain_ok)
         keep_path(&g, out);
     keep_findings(&g, out);
+    keep_until(&g, out);
     for (size_t i = 0; i < g.count; i++)
         cert_free(g.certs[i]);
 }
@@ -235,5 +264,8 @@ void judgement_clear(struct judgement *j)
     for (size_t i = 0; i < j->fact_count; i++)
         cert_facts_clear(&j->facts[i]);
     free(j->facts);
+    free(j->detail);
+    free(j->matched_name);
+    free(j->anchor);
     *j = (struct judgement){.reason = REASON_CERT_UNCHECKED};
 }

@@ -28,7 +28,7 @@
 
 struct cert_facts {
     char *subject, *issuer; /* RFC 2253-like one line, escaped */
-    char **names;           /* dNSName entries of the SAN, at most FACT_NAMES_MAX */
+    char **names;           /* dNSName entries of the SAN, at most FACT_NAMES_MAX; NULL: none */
     size_t names_kept, name_count;
     wall_ms not_before, not_after;
     const char *key; /* "RSA", "P-256", "P-384", "P-521", "Ed25519", "other" */
@@ -57,22 +57,27 @@ struct judge_request {
 
 enum ocsp_status { OCSP_NONE, OCSP_GOOD, OCSP_UNKNOWN, OCSP_REVOKED, OCSP_INVALID };
 
+/* So long a judgement may be kept at most: lists and staples, whose dates are not in `until`, are
+ * taken with as much patience. */
+#define JUDGEMENT_SPAN_MS (5 * 60 * 1000LL)
+
 struct judgement {
     enum reason reason; /* REASON_OK: chain and name hold */
-    char detail[256];   /* which certificate and why, escaped, for log and reply; with
-                                       REASON_OK: a note about a CRL or staple that was of no use, or "" */
+    char *detail;       /* which certificate and why, escaped, for log and reply; with REASON_OK: a
+                           note about a CRL or staple that was of no use, or "" */
     enum reason also[4];
     size_t also_count;
     bool chain_ok, name_ok;
-    bool host_ok;           /* the leaf bears request.host; false where none was asked for */
-    bool pinned;            /* a fingerprint matches the leaf or its key */
-    char matched_name[256]; /* the certificate's name that matched */
+    bool host_ok;       /* the leaf bears request.host; false where none was asked for */
+    bool pinned;        /* a fingerprint matches the leaf or its key */
+    char *matched_name; /* the certificate's name that matched, or "" */
     enum ocsp_status ocsp;
     bool must_staple_missing; /* must-staple and no usable staple: reported, not refused */
     size_t path_length;       /* certificates of the accepted path, anchor included; 0: none */
-    char anchor[256];         /* subject of the anchor */
+    char *anchor;             /* subject of the anchor, or "" */
     struct cert_facts *facts; /* of each certificate sent, leaf first */
     size_t fact_count;
+    wall_ms until; /* until then the same chain and request get the same answer */
 };
 
 /* Fills *out (yours to judgement_clear()). */

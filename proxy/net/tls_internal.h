@@ -31,6 +31,18 @@ struct tls_context {
     BIO_METHOD *bio;
 };
 
+/*
+ * What was judged of a chain by one request: constant once it is made, held by the connections and the
+ * sessions that came of that chain.
+ */
+struct tls_verdict {
+    atomic_uint holds;
+    wall_ms made;
+    bool judged, dane_judged; /* which of the two */
+    struct judgement judgement;
+    struct dane_judgement dane;
+};
+
 struct tls_wire {
     uint32_t magic;
     struct tls_context *context;
@@ -48,14 +60,15 @@ struct tls_wire {
 
     struct tls_sessions *sessions; /* NULL: nothing is offered and no ticket is taken */
     unsigned char session_key[TLS_DIGEST_LENGTH];
-    bool offered;     /* a session; its chain is judged already, by this request and just now */
+    bool offered;     /* a session; `verdict` is about its chain, by this request and time */
     unsigned tickets; /* that came */
 
-    bool verified;          /* the verify callback has come */
-    enum reason refusal;    /* by it; OK: none */
-    struct tls_facts facts; /* of the handshake; never changed behind it */
-    enum reason end_reason; /* TLS_FAILED behind the handshake: why ... */
-    char end_detail[256];   /* ... and in whose words */
+    bool verified;               /* the verify callback has come */
+    enum reason refusal;         /* by it; OK: none */
+    struct tls_verdict *verdict; /* NULL: no chain; the facts repeat it */
+    struct tls_facts facts;      /* of the handshake; never changed behind it */
+    enum reason end_reason;      /* TLS_FAILED behind the handshake: why ... */
+    char *end_detail;            /* ... and in whose words; NULL: it did not end so */
 };
 
 enum tls_step {
@@ -92,10 +105,23 @@ void tls_resume_failed(struct tls_wire *w);
 /* tls.c: what this rung of the ladder offers.  False: the library refuses. */
 bool tls_offer(SSL *ssl, enum tls_rung rung, enum tls_version least);
 
-/* tls_verify.c: the judgements into w->facts, and OK or why the needs cannot live with them */
-enum reason tls_judge(struct tls_wire *w, const STACK_OF(CRYPTO_BUFFER) * chain,
-                      struct slice staple);
-void tls_unjudge(struct tls_wire *w);
+/* tls_verdict.c */
+/* Judges; NULL: there is no certificate. */
+struct tls_verdict *tls_verdict_new(const struct tls_wire *w, const STACK_OF(CRYPTO_BUFFER) * chain,
+                                    struct slice staple);
+struct tls_verdict *tls_verdict_hold(struct tls_verdict *v);
+void tls_verdict_drop(struct tls_verdict **v);
+/* The same request would be told the same of the same chain. */
+bool tls_verdict_stands(const struct tls_verdict *v, wall_ms now);
+bool tls_verdict_same(const struct tls_verdict *a, const struct tls_verdict *b);
+/* The host's own name is not in the certificate, whatever other names are (RFC 8461 4.2). */
+void tls_verdict_no_host(const struct tls_request *asked, const struct judgement *j,
+                         struct buf *out);
+
+/* tls_verify.c: takes the verdict over as that of the connection; NULL takes back what there is. */
+void tls_verify_set(struct tls_wire *w, struct tls_verdict *v);
+/* OK, or why the needs cannot live with the verdict. */
+enum reason tls_verify_refusal(const struct tls_wire *w);
 /* What the certificates give. */
 void tls_verify_reached(const struct tls_wire *w, struct tls_reached *out);
 /* With w->refusal: the words of the judgement that refused, which also may live in `scratch`. */

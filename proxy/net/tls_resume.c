@@ -24,7 +24,8 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
         w->tickets == TLS_TICKETS_MAX)
         return 0; /* it stays the library's */
     w->tickets++;
-    tls_sessions_put(w->sessions, w->session_key, session);
+    tls_sessions_put(w->sessions, w->session_key,
+                     (struct tls_kept){session, tls_verdict_hold(w->verdict)});
     return 1;
 }
 
@@ -36,33 +37,44 @@ void tls_resume_setup(SSL_CTX *ctx)
     SSL_CTX_set_early_data_enabled(ctx, 0); /* it can be replayed */
 }
 
-/* A staple that has become too old says nothing of the peer: the full handshake brings a new one. */
-static bool still_stands(struct tls_wire *w, const SSL_SESSION *session)
+/*
+ * The verdict over its chain, by this request and time: the one that is kept, or a new one.  NULL: it is
+ * not what it was, and a full handshake must say why (the certificate expired, the staple is too old),
+ * whether that is enforced or not.
+ */
+static struct tls_verdict *verdict_now(const struct tls_wire *w, const struct tls_kept *kept,
+                                       wall_ms now)
 {
     const uint8_t *staple = NULL;
+    struct tls_verdict *v;
     size_t length = 0;
 
-    SSL_SESSION_get0_ocsp_response(session, &staple, &length);
-    return tls_judge(w, SSL_SESSION_get0_peer_certificates(session),
-                     length > 0 ? slice_of(staple, length) : SLICE_NONE) == REASON_OK &&
-           (!w->facts.judged || w->facts.judgement.ocsp != OCSP_INVALID);
+    if (tls_verdict_stands(kept->verdict, now))
+        return tls_verdict_hold(kept->verdict);
+    SSL_SESSION_get0_ocsp_response(kept->session, &staple, &length);
+    v = tls_verdict_new(w, SSL_SESSION_get0_peer_certificates(kept->session),
+                        length > 0 ? slice_of(staple, length) : SLICE_NONE);
+    if (v != NULL && !tls_verdict_same(v, kept->verdict))
+        tls_verdict_drop(&v);
+    return v;
 }
 
 void tls_resume_offer(struct tls_wire *w)
 {
-    SSL_SESSION *session;
+    struct tls_kept kept;
+    wall_ms now = loop_wall();
 
     if (w->sessions == NULL) {
         (void)SSL_set_options(w->ssl, SSL_OP_NO_TICKET);
         return;
     }
-    session = tls_sessions_take(w->sessions, w->session_key, loop_wall());
-    if (session == NULL)
+    if (!tls_sessions_take(w->sessions, w->session_key, now, &kept))
         return;
-    w->offered = still_stands(w, session) && SSL_set_session(w->ssl, session) == 1;
-    SSL_SESSION_free(session);
+    tls_verify_set(w, verdict_now(w, &kept, now));
+    w->offered = tls_verify_refusal(w) == REASON_OK && SSL_set_session(w->ssl, kept.session) == 1;
+    tls_kept_clear(&kept);
     if (!w->offered) {
-        tls_unjudge(w);
+        tls_verify_set(w, NULL);
         tls_sessions_forget(w->sessions, w->session_key);
     }
 }

@@ -14,10 +14,12 @@
 
 /* An SSL_SESSION without what its peer made long: secrets, times, pointers. */
 #define SESSION_BYTES 640
+/* A verdict with the facts of three certificates; the sessions of a key mostly share one. */
+#define VERDICT_BYTES 3072
 
 struct entry {
     unsigned char key[TLS_SESSION_KEY_LENGTH];
-    SSL_SESSION *stack[TLS_SESSIONS_PER_KEY]; /* the newest last */
+    struct tls_kept stack[TLS_SESSIONS_PER_KEY]; /* the newest last */
     size_t count;
     struct entry *next;          /* in its bucket */
     struct entry *newer, *older; /* by use */
@@ -115,16 +117,30 @@ static struct entry *add(struct tls_sessions *s, const unsigned char *key)
     return e;
 }
 
-/* Out of the stack, with its reference. */
-static SSL_SESSION *pull(struct tls_sessions *s, struct entry *e, size_t at)
+void tls_kept_clear(struct tls_kept *k)
 {
-    SSL_SESSION *session = e->stack[at];
+    SSL_SESSION_free(k->session);
+    k->session = NULL;
+    tls_verdict_drop(&k->verdict);
+}
+
+/* Out of the stack; it is the caller's now. */
+static struct tls_kept pull(struct tls_sessions *s, struct entry *e, size_t at)
+{
+    struct tls_kept kept = e->stack[at];
 
     e->count--;
-    memmove(&e->stack[at], &e->stack[at + 1], (e->count - at) * sizeof(SSL_SESSION *));
+    memmove(&e->stack[at], &e->stack[at + 1], (e->count - at) * sizeof(e->stack[0]));
     s->count--;
-    s->bytes -= session_bytes(session);
-    return session;
+    s->bytes -= session_bytes(kept.session);
+    return kept;
+}
+
+static void remove_at(struct tls_sessions *s, struct entry *e, size_t at)
+{
+    struct tls_kept kept = pull(s, e, at);
+
+    tls_kept_clear(&kept);
 }
 
 static void drop(struct tls_sessions *s, struct entry *e)
@@ -132,7 +148,7 @@ static void drop(struct tls_sessions *s, struct entry *e)
     struct entry **link = bucket(s, e->key);
 
     while (e->count > 0)
-        SSL_SESSION_free(pull(s, e, e->count - 1));
+        remove_at(s, e, e->count - 1);
     while (*link != e)
         link = &(*link)->next;
     *link = e->next;
@@ -150,7 +166,7 @@ static void make_fit(struct tls_sessions *s)
         if (e->newer != NULL || s->max == 0)
             drop(s, e);
         else
-            SSL_SESSION_free(pull(s, e, 0));
+            remove_at(s, e, 0);
     }
 }
 
@@ -163,41 +179,52 @@ static bool is_good(const SSL_SESSION *session, wall_ms now)
     return at >= begin && at - begin < SSL_SESSION_get_timeout(session);
 }
 
-SSL_SESSION *tls_sessions_take(struct tls_sessions *s,
-                               const unsigned char key[TLS_SESSION_KEY_LENGTH], wall_ms now)
+/* From the top of the stack. */
+static bool take_good(struct tls_sessions *s, struct entry *e, wall_ms now, struct tls_kept *out)
 {
-    SSL_SESSION *found = NULL;
+    while (e->count > 0) {
+        const struct tls_kept *top = &e->stack[e->count - 1];
+
+        if (!is_good(top->session, now)) {
+            remove_at(s, e, e->count - 1);
+        } else if (SSL_SESSION_should_be_single_use(top->session)) {
+            *out = pull(s, e, e->count - 1);
+            return true;
+        } else {
+            (void)SSL_SESSION_up_ref(top->session);
+            *out = (struct tls_kept){top->session, tls_verdict_hold(top->verdict)};
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tls_sessions_take(struct tls_sessions *s, const unsigned char key[TLS_SESSION_KEY_LENGTH],
+                       wall_ms now, struct tls_kept *out)
+{
+    bool taken = false;
     struct entry *e;
 
     INVARIANT(pthread_mutex_lock(&s->lock) == 0);
     e = find(s, key);
-    if (e != NULL)
+    if (e != NULL) {
         used(s, e);
-    while (e != NULL && found == NULL && e->count > 0) {
-        found = e->stack[e->count - 1];
-        if (!is_good(found, now)) {
-            SSL_SESSION_free(pull(s, e, e->count - 1));
-            found = NULL;
-        } else if (SSL_SESSION_should_be_single_use(found)) {
-            (void)pull(s, e, e->count - 1);
-        } else {
-            (void)SSL_SESSION_up_ref(found);
-        }
+        taken = take_good(s, e, now, out);
+        if (e->count == 0)
+            drop(s, e);
     }
-    if (e != NULL && e->count == 0)
-        drop(s, e);
     INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
-    return found;
+    return taken;
 }
 
 void tls_sessions_put(struct tls_sessions *s, const unsigned char key[TLS_SESSION_KEY_LENGTH],
-                      SSL_SESSION *session)
+                      struct tls_kept kept)
 {
     struct entry *e;
 
     INVARIANT(pthread_mutex_lock(&s->lock) == 0);
-    if (s->max == 0 || SSL_SESSION_is_resumable(session) != 1) {
-        SSL_SESSION_free(session);
+    if (s->max == 0 || SSL_SESSION_is_resumable(kept.session) != 1) {
+        tls_kept_clear(&kept);
     } else {
         e = find(s, key);
         if (e == NULL)
@@ -205,11 +232,11 @@ void tls_sessions_put(struct tls_sessions *s, const unsigned char key[TLS_SESSIO
         used(s, e);
         /* One that may be used again stands for all before it. */
         while (e->count == TLS_SESSIONS_PER_KEY ||
-               (e->count > 0 && !SSL_SESSION_should_be_single_use(session)))
-            SSL_SESSION_free(pull(s, e, 0));
-        e->stack[e->count++] = session;
+               (e->count > 0 && !SSL_SESSION_should_be_single_use(kept.session)))
+            remove_at(s, e, 0);
+        e->stack[e->count++] = kept;
         s->count++;
-        s->bytes += session_bytes(session);
+        s->bytes += session_bytes(kept.session);
         make_fit(s);
     }
     INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
@@ -273,8 +300,8 @@ size_t tls_sessions_memory(struct tls_sessions *s)
     size_t n;
 
     INVARIANT(pthread_mutex_lock(&s->lock) == 0);
-    n = sizeof(*s) + s->bucket_count * sizeof(struct entry *) + s->entries * sizeof(struct entry) +
-        s->bytes;
+    n = sizeof(*s) + s->bucket_count * sizeof(struct entry *) +
+        s->entries * (sizeof(struct entry) + VERDICT_BYTES) + s->bytes;
     INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
     return n;
 }

@@ -6,9 +6,10 @@
  * DESCRIPTION
  *      A session is offered only where the whole request is the same that it was made under: address
  *      and port, SNI, versions, needs, names, pins, TLSA records, the content of the trust store
- *      (tls_request in tls.h).  With it goes the peer's chain, which is judged anew at each resumption,
- *      by the present request and time: what fails is as final as in a full handshake, and the session is
- *      forgotten.
+ *      (tls_request in tls.h).  With it goes the peer's chain and what was judged of it.  Before the hello
+ *      that is held against the present time, and the chain judged anew where a date has been passed or
+ *      some minutes: a session whose verdict is not what it was (the certificate expired, the
+ *      staple is too old) is not offered and forgotten, and a full handshake says what is.
  *
  *      A session of TLS 1.3 is used once (RFC 8446 C.4), and each connection brings new ones: a small
  *      stack for each key, the newest on top.  At most `max` sessions in all; the key unused for the

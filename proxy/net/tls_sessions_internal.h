@@ -9,7 +9,7 @@
 #include <openssl/ssl.h>
 
 #include "proxy/base/instant.h"
-#include "proxy/net/tls.h"
+#include "proxy/net/tls_internal.h"
 #include "proxy/net/tls_sessions.h"
 
 #define TLS_SESSION_KEY_LENGTH 32
@@ -17,13 +17,19 @@
 /* tls_request.c: the request, its needs, its rung, the address and port (C-TLS-08) */
 void tls_sessions_key(const struct tls_request *req, unsigned char out[TLS_SESSION_KEY_LENGTH]);
 
-/* The newest that is good at `now`, yours to SSL_SESSION_free(); NULL: none.  One that may be used once
- * is gone from the table. */
-SSL_SESSION *tls_sessions_take(struct tls_sessions *s,
-                               const unsigned char key[TLS_SESSION_KEY_LENGTH], wall_ms now);
-/* Takes `session` over.  One that cannot be resumed is freed at once. */
+struct tls_kept {
+    SSL_SESSION *session;
+    struct tls_verdict *verdict; /* over its chain; held */
+};
+
+void tls_kept_clear(struct tls_kept *k);
+/* The newest that is good at `now`, yours to tls_kept_clear().  One that may be used once is gone from the
+ * table.  False: there is none. */
+bool tls_sessions_take(struct tls_sessions *s, const unsigned char key[TLS_SESSION_KEY_LENGTH],
+                       wall_ms now, struct tls_kept *out);
+/* Takes `kept` over.  What cannot be resumed is freed at once. */
 void tls_sessions_put(struct tls_sessions *s, const unsigned char key[TLS_SESSION_KEY_LENGTH],
-                      SSL_SESSION *session);
+                      struct tls_kept kept);
 /* All of that key: what they came from does not hold any more. */
 void tls_sessions_forget(struct tls_sessions *s, const unsigned char key[TLS_SESSION_KEY_LENGTH]);
 

@@ -138,7 +138,8 @@ void tls_wire_free(struct tls_wire **wire)
     SSL_free(w->ssl);
     evbuffer_free(w->in);
     evbuffer_free(w->out);
-    tls_unjudge(w);
+    tls_verify_set(w, NULL);
+    free(w->end_detail);
     tls_request_free(&w->asked);
     tls_context_drop(&w->context);
     w->magic = 0;
@@ -153,7 +154,7 @@ void tls_wire_fail(struct tls_wire *w, enum reason why, const char *detail)
     (void)snprintf(w->facts.detail, sizeof(w->facts.detail), "%s", detail);
     w->facts.reached = (struct tls_reached){.tls = false};
     if (!w->verified) /* of a session that was offered: this peer has not shown it */
-        tls_unjudge(w);
+        tls_verify_set(w, NULL);
     tls_resume_failed(w);
 }
 
@@ -183,7 +184,8 @@ static void failed(struct tls_wire *w)
     tls_explain(w, &why, detail);
     if (w->done) {
         w->end_reason = why;
-        (void)snprintf(w->end_detail, sizeof(w->end_detail), "%s", detail);
+        free(w->end_detail);
+        w->end_detail = mem_strdup(detail);
     } else if (w->refusal == REASON_OK) {
         tls_wire_fail(w, why, detail);
     } else {

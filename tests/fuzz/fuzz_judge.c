@@ -108,7 +108,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (first.reason != second.reason || first.ocsp != second.ocsp ||
         strcmp(first.detail, second.detail) != 0)
         abort();
-    judgement_clear(&first);
     judgement_clear(&second);
+    if (first.until <= NOW_MS || first.until > NOW_MS + JUDGEMENT_SPAN_MS)
+        abort();
+    if (req.ocsp.p == NULL) { /* what is kept so long would be said again */
+        req.now = first.until - 1;
+        judge_chain(&req, &second);
+        if (first.reason != second.reason || strcmp(first.detail, second.detail) != 0)
+            abort();
+        judgement_clear(&second);
+    }
+    judgement_clear(&first);
     return 0;
 }

@@ -374,6 +374,51 @@ static void fingerprints_pin_certificate_and_key(void **state)
     case_end(&c);
 }
 
+/* C-TLS-08: how long an answer may be kept: to the next date of a certificate that was sent or lies on the
+ * path; and the second before it the answer is the same. */
+static void the_next_date(void **state)
+{
+    enum { LEAF = 1, MIDDLE = 2, ROOT = 4, SENT = 8, FUTURE = 16 };
+    static const struct {
+        unsigned soon; /* whose end, or begin, comes in a minute */
+        int64_t until; /* seconds from now */
+    } cases[] = {{0, JUDGEMENT_SPAN_MS / 1000},
+                 {LEAF, 61},
+                 {MIDDLE, 61},
+                 {ROOT, 61},
+                 {SENT, 61},
+                 {FUTURE, 60}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct judge_case c = {.host = NULL};
+        struct make root = make_root("root", 1), other = make_root("other", 5);
+        struct make middle = make_issuer("middle", 2, "root", 1);
+        struct make leaf = make_leaf(host_names, 3, "middle", 2);
+        enum reason now;
+
+        leaf.to = cases[i].soon == LEAF ? TEST_NOW + 60 : 0;
+        middle.to = cases[i].soon == MIDDLE ? TEST_NOW + 60 : 0;
+        root.to = cases[i].soon == ROOT ? TEST_NOW + 60 : 0;
+        other.to = cases[i].soon == SENT ? TEST_NOW + 60 : 0;
+        other.from = cases[i].soon == FUTURE ? TEST_NOW + 60 : 0;
+        case_trust(&c, case_make(&c, &root));
+        case_send(&c, case_make(&c, &leaf));
+        case_send(&c, case_make(&c, &middle));
+        case_send(&c, case_make(&c, &other));
+        now = case_judge(&c);
+        assert_int_equal(now, REASON_OK);
+        assert_int_equal(c.got.until, (TEST_NOW + cases[i].until) * 1000);
+        c.now = TEST_NOW + cases[i].until - 1;
+        assert_int_equal(case_judge(&c), now);
+        c.now++;
+        (void)case_judge(&c);
+        if (cases[i].soon == LEAF || cases[i].soon == MIDDLE || cases[i].soon == ROOT)
+            assert_int_equal(c.got.reason, REASON_CERT_EXPIRED);
+        case_end(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +428,7 @@ int main(void)
         cmocka_unit_test(cut_anywhere_is_malformed),
         cmocka_unit_test(no_bit_may_change),
         cmocka_unit_test(fingerprints_pin_certificate_and_key),
+        cmocka_unit_test(the_next_date),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

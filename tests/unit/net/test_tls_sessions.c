@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "proxy/base/mem.h"
 #include "proxy/net/tls_sessions_internal.h"
 
 typedef unsigned char session_key[TLS_SESSION_KEY_LENGTH];
@@ -26,8 +27,16 @@ static int teardown(void **state)
     return 0;
 }
 
+static struct tls_verdict *make_verdict(void)
+{
+    struct tls_verdict *v = mem_zalloc(sizeof(*v));
+
+    atomic_init(&v->holds, 1);
+    return v;
+}
+
 /* One that could be resumed, as far as the table can tell. */
-static SSL_SESSION *make_session(uint16_t version, uint64_t begin, uint32_t seconds)
+static struct tls_kept make_session(uint16_t version, uint64_t begin, uint32_t seconds)
 {
     static const uint8_t ticket[100] = {1};
     SSL_SESSION *s = SSL_SESSION_new(context);
@@ -37,7 +46,7 @@ static SSL_SESSION *make_session(uint16_t version, uint64_t begin, uint32_t seco
     assert_int_equal(SSL_SESSION_set_ticket(s, ticket, sizeof(ticket)), 1);
     (void)SSL_SESSION_set_time(s, begin);
     (void)SSL_SESSION_set_timeout(s, seconds);
-    return s;
+    return (struct tls_kept){s, make_verdict()};
 }
 
 static const unsigned char *key_of(unsigned n, session_key key)
@@ -57,10 +66,12 @@ static void put(struct tls_sessions *s, unsigned n)
 static bool take_at(struct tls_sessions *s, unsigned n, wall_ms now)
 {
     session_key key;
-    SSL_SESSION *session = tls_sessions_take(s, key_of(n, key), now);
+    struct tls_kept kept;
+    bool taken = tls_sessions_take(s, key_of(n, key), now, &kept);
 
-    SSL_SESSION_free(session);
-    return session != NULL;
+    if (taken)
+        tls_kept_clear(&kept);
+    return taken;
 }
 
 static bool take(struct tls_sessions *s, unsigned n)
@@ -98,18 +109,19 @@ static void a_key_has_a_few(void **state)
 {
     struct tls_sessions *s = tls_sessions_new(100);
     session_key key;
-    SSL_SESSION *got;
+    struct tls_kept got;
 
     (void)state;
     for (uint64_t i = 1; i <= TLS_SESSIONS_PER_KEY + 3; i++)
         tls_sessions_put(s, key_of(1, key), make_session(TLS1_3_VERSION, i, 1000));
     assert_int_equal(tls_sessions_count(s), TLS_SESSIONS_PER_KEY);
     for (uint64_t i = TLS_SESSIONS_PER_KEY + 3; i > 3; i--) { /* the newest first */
-        got = tls_sessions_take(s, key, 500000);
-        assert_int_equal(SSL_SESSION_get_time(got), i);
-        SSL_SESSION_free(got);
+        assert_true(tls_sessions_take(s, key, 500000, &got));
+        assert_int_equal(SSL_SESSION_get_time(got.session), i);
+        assert_non_null(got.verdict);
+        tls_kept_clear(&got);
     }
-    assert_null(tls_sessions_take(s, key, 500000));
+    assert_false(tls_sessions_take(s, key, 500000, &got));
 
     /* TLS 1.2: one, and it stays */
     for (uint64_t i = 1; i < 5; i++)
@@ -148,7 +160,8 @@ static void what_cannot_be_resumed(void **state)
     session_key key;
 
     (void)state;
-    tls_sessions_put(s, key_of(1, key), SSL_SESSION_new(context));
+    tls_sessions_put(s, key_of(1, key),
+                     (struct tls_kept){SSL_SESSION_new(context), make_verdict()});
     assert_int_equal(tls_sessions_count(s), 0);
     tls_sessions_free(&s);
 }
