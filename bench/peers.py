@@ -13,7 +13,7 @@ import subprocess
 from lab.mta import SUBMIT_PORT
 from lab.postfix import PostfixClient
 from lab.process import Process, wait_for_port
-from lab.tlsmend import Tlsmend, config_text
+from lab.tlsmend import Tlsmend, config_text, merged
 
 from measure import MX_PORT, same_mounts
 
@@ -27,9 +27,11 @@ class TlsmendPeer:
     queues = False      # 250 means that the sink has the message
 
     def __init__(self, bench, **settings):
-        pool = {"idle_per_host": 20000, "idle": 20000, "messages": 1000000}
-        self._daemon = Tlsmend(bench.lab, bench.lab.new_directory("tlsmend"),
-                               {"workers": 2, **({"pool": pool} if bench.has_pool else {}), **settings})
+        tuned = {"workers": 2, "pool": {"idle_per_host": 20000, "idle": 20000, "messages": 1000000}}
+        settings = merged(tuned, settings)
+        if not bench.has_pool:   # an older program
+            settings.pop("pool")
+        self._daemon = Tlsmend(bench.lab, bench.lab.new_directory("tlsmend"), settings)
         self.config = config_text({k: v for k, v in self._daemon.settings.items()
                                    if k not in ("store", "log", "resolver", "helo_name", "user", "listeners")})
 

@@ -3,9 +3,7 @@
 `measure(peer)` for one figure set of one peer in one round, and `goals` over the medians.
 """
 
-import time
-
-from measure import PARALLEL, Load, PeakMemory, Sink, cpu_of, files_of, lost_and_twice, pss_of, quiet
+from measure import PARALLEL, Load, PeakMemory, Sink, cpu_of, lost_and_twice, pss_of, quiet
 from peers import PEERS
 
 KIB = 1024
@@ -35,7 +33,8 @@ class Scenario:
     name = title = ""
     peers = ("tlsmend", "postfix", "stunnel", "pump", "direct")
     delay = 0
-    columns = (("rate", "delivered/s", 0), ("cpu", "CPU-s per 1,000", 3), ("p50", "p50 ms", 2), ("p99", "p99 ms", 2))
+    columns = (("rate", "delivered/s", 0), ("cpu", "CPU-s per 1,000", 3), ("p50", "p50 ms", 2), ("p99", "p99 ms", 2),
+               ("full", "full handshakes", 0), ("resumed", "resumed", 0))
     goals = ()
 
     def __init__(self, bench):
