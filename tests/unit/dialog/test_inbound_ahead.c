@@ -200,6 +200,50 @@ static void test_too_long(void **state)
     }
 }
 
+/* A session that waits keeps neither the reply to EHLO nor the slots of a hundred RCPTs. */
+static void test_memory_goes_back(void **state)
+{
+    struct slice rest = SLICE(HELLO MAIL);
+    struct inbound *in = machine();
+    struct inbound_what what;
+
+    (void)state;
+    for (size_t i = 0; i < 20; i++) {
+        rest = SLICE(HELLO);
+        assert_int_equal(step(in, &rest, &what), INBOUND_NEED_INPUT);
+    }
+    assert_true(inbound_output(in)->size > 256);
+    buf_reset(inbound_output(in));
+    rest = SLICE(MAIL);
+    assert_int_equal(step(in, &rest, &what), INBOUND_MAIL);
+    assert_true(inbound_output(in)->size <= 256);
+    answer(in, what.slot, 250);
+    for (int round = 0; round < 3; round++) { /* the numbers go round, also where few wait */
+        unsigned slots[INBOUND_RCPT_AHEAD], count = round == 1 ? 7 : 33;
+
+        for (unsigned i = 0; i < count; i++) {
+            rest = SLICE(RCPT);
+            assert_int_equal(step(in, &rest, &what), INBOUND_RCPT);
+            slots[i] = what.slot;
+        }
+        buf_reset(inbound_output(in));
+        for (unsigned i = count; i-- > 1;)
+            answer(in, slots[i], i % 2 == 0 ? 250 : 450);
+        assert_int_equal(inbound_output(in)->n, 0);
+        answer(in, slots[0], 250);
+        for (unsigned i = 0; i < count; i++) {
+            struct buf *out = inbound_output(in);
+            struct slice line, left;
+
+            assert_true(slice_cut(buf_slice(out), '\n', &line, &left));
+            assert_true(slice_istarts(line, i % 2 == 0 ? SLICE("250 text") : SLICE("450 text")));
+            buf_consume(out, line.n + 1);
+        }
+        assert_int_equal(inbound_output(in)->n, 0);
+    }
+    inbound_free(&in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_data_follows),
         cmocka_unit_test(test_no_line_begins),
         cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_memory_goes_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,11 @@
  * C-OUT-08: several mails over one connection, RSET between them, and each under its own demand.  The
  * transcripts are those of tests/unit/dialog/outbound_script.h.
  */
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "tests/unit/dialog/outbound_script.h"
 
 #define HELLO "M: 220 mx.example ESMTP\nT: EHLO relay.example\n"
@@ -248,12 +253,102 @@ static void test_facts(void **state)
     outbound_free(&o);
 }
 
+/* Ten thousand connections wait at a time: none keeps what its last mail needed. */
+static void test_memory_goes_back(void **state)
+{
+    static char content[OUTBOUND_BODY_MAX], long_reply[4000];
+    struct demand none = {.level = LEVEL_NONE};
+    struct outbound_params params = {.helo_name = "relay.example", .demand = &none};
+    struct mail_params plain = {0};
+    struct outbound *o = outbound_new(&params);
+    struct outbound_what what;
+
+    (void)state;
+    memset(content, 'x', sizeof(content));
+    for (size_t i = 0; i + 9 < sizeof(long_reply); i += 8)
+        memcpy(long_reply + i, i + 17 < sizeof(long_reply) ? "250-ok\r\n" : "250 ok\r\n", 9);
+    hear(o, "220 mx\r\n");
+    hear(o, "250-mx\r\n250 PIPELINING\r\n");
+    for (int i = 0; i < 2; i++) {
+        (void)outbound_mail(o, SLICE("s@client.example"), &plain, &what);
+        for (unsigned k = 0; k < 100; k++)
+            outbound_rcpt(o, SLICE("r@mx.example"));
+        assert_true(outbound_output(o)->size > 1024);
+        hear(o, "250 ok\r\n");
+        assert_true(outbound_output(o)->size <= 256);
+        for (unsigned k = 0; k < 100; k++)
+            hear(o, long_reply);
+        outbound_data(o);
+        hear(o, "354 go\r\n");
+        outbound_body(o, slice_of(content, sizeof(content)));
+        assert_true(outbound_output(o)->size >= sizeof(content));
+        outbound_end(o);
+        hear(o, "250 ok\r\n");
+        assert_int_equal(outbound_phase(o), OUTBOUND_PHASE_READY);
+        assert_true(outbound_output(o)->size <= 256);
+    }
+    outbound_free(&o);
+}
+
+enum misuse { RCPT_BEHIND, RESET_BEHIND, QUIT_BEHIND, TWICE, FOR_NOBODY, MISUSES };
+
+static void misuse(struct outbound *o, enum misuse m)
+{
+    struct mail_params plain = {0};
+    struct outbound_what what;
+
+    (void)outbound_mail(o, SLICE("s@client.example"), &plain, &what);
+    if (m != FOR_NOBODY)
+        outbound_rcpt(o, SLICE("r@mx.example"));
+    outbound_data_ahead(o);
+    if (m == RCPT_BEHIND)
+        outbound_rcpt(o, SLICE("r@mx.example"));
+    else if (m == RESET_BEHIND)
+        outbound_reset(o);
+    else if (m == QUIT_BEHIND)
+        outbound_quit(o);
+    else if (m == TWICE)
+        outbound_data_ahead(o);
+}
+
+/* C-OUT-09: a command behind an open DATA could be read as the message: an owner that gives one ends. */
+static void test_nothing_follows_data(void **state)
+{
+    (void)state;
+    for (int m = 0; m < MISUSES; m++) {
+        struct demand none = {.level = LEVEL_NONE};
+        struct outbound_params params = {.helo_name = "relay.example", .demand = &none};
+        struct outbound *o = outbound_new(&params);
+        int status;
+        pid_t child;
+
+        hear(o, "220 mx\r\n");
+        hear(o, "250-mx\r\n250 PIPELINING\r\n");
+        child = fork();
+        if (child == 0) {
+            (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+            (void)signal(SIGABRT, SIG_DFL); /* cmocka catches it */
+            (void)close(STDERR_FILENO);
+            misuse(o, (enum misuse)m);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
+            fail_msg("misuse %d is let through", m);
+        outbound_free(&o);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mails),   cmocka_unit_test(test_resets),
-        cmocka_unit_test(test_unasked), cmocka_unit_test(test_demands),
+        cmocka_unit_test(test_mails),
+        cmocka_unit_test(test_resets),
+        cmocka_unit_test(test_unasked),
+        cmocka_unit_test(test_demands),
         cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_memory_goes_back),
+        cmocka_unit_test(test_nothing_follows_data),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
