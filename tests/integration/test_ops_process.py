@@ -164,7 +164,6 @@ def test_privileges_are_dropped(scene, lab):
     daemon = scene.add("tlsmend", prepared(lab, user="nobody"))
     os.chown(daemon.directory, nobody.pw_uid, nobody.pw_gid)
     daemon.start()
-    daemon.wait_records("trust-store")  # its port is there before its start is over
     for task in os.listdir(f"/proc/{daemon.pid}/task"):
         with open(f"/proc/{daemon.pid}/task/{task}/status", encoding="ascii") as f:
             status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
@@ -189,20 +188,14 @@ def test_staying_root_is_said(scene, user):
                                           "name a user without rights")
 
 
-def test_sd_notify(scene, lab, monkeypatch):
-    path = lab.new_directory("notify.sock")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(path))
-        manager.settimeout(10)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
-        tlsmend = scene.tlsmend()
-        assert manager.recv(1000) == b"READY=1"
-        tlsmend.reload()
-        assert manager.recv(1000).startswith(b"RELOADING=1")
-        assert manager.recv(1000) == b"READY=1"
-        tlsmend.send(signal.SIGTERM)
-        assert manager.recv(1000) == b"STOPPING=1"
-        tlsmend.wait_end(5 * SLOW)
+def test_sd_notify(tlsmend):
+    manager = tlsmend.manager
+    assert manager.said == ["READY=1"]
+    tlsmend.reload()
+    assert manager.wait(3)[1:] == ["RELOADING=1", "READY=1"]
+    tlsmend.send(signal.SIGTERM)
+    assert manager.wait(4)[3:] == ["STOPPING=1"]
+    tlsmend.wait_end(5 * SLOW)
 
 
 # -- C-OPS-01, C-OPS-03 -----------------------------------------------------------------------------------------------------

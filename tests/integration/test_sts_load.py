@@ -26,7 +26,7 @@ class Crowd:
     def __init__(self, scene, mx, count, hold=0.2):
         self.domains = [scene.domain() for _ in range(count)]
         self._lock, self._hold = threading.Lock(), hold
-        self.now = self.most = 0
+        self._here, self.most = [], 0
         names = [f"mta-sts.{d.name}" for d in self.domains]
         self.server = scene.add("https crowd", ScriptedHttps(
             scene.net, chain=scene.pki.leaf("crowd.example", "good", names=names), policy=lambda: TEXT,
@@ -40,11 +40,14 @@ class Crowd:
 
     def _enter(self, c):
         with self._lock:
-            self.now += 1
-            self.most = max(self.most, self.now)
-        c.mx.sleep(self._hold)   # so that those who come together are seen together
-        with self._lock:
-            self.now -= 1
+            self._here.append(c)
+            # A fetch that was given up is none any more, though we still hold its connection.
+            self.most = max(self.most, sum(not one.left() for one in self._here))
+        try:
+            c.mx.sleep(self._hold)   # so that those who come together are seen together
+        finally:
+            with self._lock:
+                self._here.remove(c)
 
     def asked(self):
         """How often each policy host was asked."""

@@ -47,6 +47,10 @@ class Clock:
     def now(self):
         return time.time() + self.offset
 
+    def explains(self, ms):
+        """Whether something that took so long, by the monotonic clock, did so because it was turned."""
+        return self._kind == "both" and ms >= 60000
+
     def environment(self):
         (library,) = CACHE.glob("faketime/usr/lib/*/faketime/libfaketimeMT.so.1")
         only_wall = {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}

@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import select
 import socket
 import struct
 import threading
@@ -177,6 +178,12 @@ class Connection:
             while True:
                 self.recv()
         raise Gone("the client closed the connection")
+
+    def left(self):
+        """Whether the client has closed or reset it, however much is still to be read."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def flood(self, data, seconds):
         """Write and never read."""

@@ -7,14 +7,17 @@ The program is $TLSMEND_BIN, else build/release/tlsmend of this tree.
 import json
 import os
 import pathlib
+import re
 import signal
 import sqlite3
 
 from .clock import Clock
-from .process import Process, wait_for, wait_for_port
+from .manager import Manager
+from .process import Process, wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 _SANITIZER_EXIT = 99
+_BLOCKED = re.compile(r"^tlsmend: loop blocked for (\d+) ms.*$", re.M)   # proxy/net/loop.h, in test builds
 _SANITIZERS = {
     "ASAN_OPTIONS": f"exitcode={_SANITIZER_EXIT}:abort_on_error=0:detect_leaks=1",
     "UBSAN_OPTIONS": f"halt_on_error=1:exitcode={_SANITIZER_EXIT}:print_stacktrace=1",
@@ -67,7 +70,8 @@ class Tlsmend:
         self.store_path = directory / "tlsmend.db"
         self.config_path, self.log_path = directory / "tlsmend.conf", directory / "records.json"
         self.settings = merged(self._defaults(), settings or {})
-        self._process = None
+        self._process = self.manager = None
+        self._stderr_seen = 0    # bytes of it that were looked through
         self.write_config()
         if start:
             self.start()
@@ -98,18 +102,24 @@ class Tlsmend:
         self.config_path.write_text(config_text(self.settings), encoding="utf-8")
 
     def start(self):
+        """Until it says that it serves: rights are dropped, the store is open, the workers run."""
         env = dict(_SANITIZERS)
         if self.clock:
             env |= self.clock.environment()
             env["ASAN_OPTIONS"] += ":verify_asan_link_order=0"
+        self.manager = Manager(self.directory / "notify")
         self._process = Process("tlsmend", [str(program()), "run", "-c", str(self.config_path)],
-                                self.directory / "stderr.log", ns=self._lab.net.client, env=env)
+                                self._stderr, ns=self._lab.net.client, env=env | self.manager.environment())
         try:
-            wait_for_port(self._lab.net.client, *self.listener, self._process)
+            assert self.manager.wait(1, 30, self._process) == ["READY=1"]
         except AssertionError:
-            self.kill()
+            self._end(signal.SIGKILL)
             raise
         return self
+
+    @property
+    def _stderr(self):
+        return self.directory / "stderr.log"
 
     @property
     def pid(self):
@@ -127,28 +137,46 @@ class Tlsmend:
     def stop(self, expect=0, timeout=15):
         """SIGTERM; the exit code has to be `expect` (sanitizers exit with another one)."""
         if self._process is None:
+            self.check_stderr()
             return
         ended_before = not self._process.running()
-        code = self._process.stop(timeout)
-        self._ended()
+        code = self._end(timeout=timeout)
         if code != expect:
             how = "had ended before" if ended_before else "ended"
             raise AssertionError(f"tlsmend {how} with exit code {code} instead of {expect}:\n{self.tail()}")
+        self.check_stderr()
 
     def wait_end(self, within):
         """It ends by itself in this time, with exit code 0."""
         code = self._process.wait(within)
         self._ended()
         assert code == 0, f"tlsmend ended with exit code {code}:\n{self.tail()}"
+        self.check_stderr()
 
     def kill(self):
         """kill -9 and wait."""
-        self._process.stop(number=signal.SIGKILL)
+        self._end(signal.SIGKILL)
+        self.check_stderr()
+
+    def check_stderr(self):
+        """No loop was blocked: the watchdog of test builds has said nothing since the last look."""
+        if not self._stderr.exists():
+            return
+        said = self._stderr.read_bytes()[self._stderr_seen:]
+        self._stderr_seen += len(said)
+        blocked = [line[0] for line in _BLOCKED.finditer(said.decode("utf-8", errors="backslashreplace"))
+                   if self.clock is None or not self.clock.explains(int(line[1]))]
+        assert not blocked, "\n".join(["the watchdog says:", *blocked])
+
+    def _end(self, number=signal.SIGTERM, timeout=10):
+        code = self._process.stop(timeout, number)
         self._ended()
+        return code
 
     def _ended(self):
         if self.clock:
             self.clock.clean(self.pid)
+        self.manager.close()
         self._process = None
 
     def crash(self):
@@ -214,7 +242,7 @@ class Tlsmend:
     def tail(self, lines=40):
         """The end of stderr and of the records, for a failure's report."""
         out = []
-        for path in (self.directory / "stderr.log", self.log_path):
+        for path in (self._stderr, self.log_path):
             if path.exists():
                 text = path.read_text(encoding="utf-8", errors="backslashreplace").splitlines()
                 out += [f"-- {path.name}", *text[-lines:]]
