@@ -14,7 +14,8 @@
 #include "proxy/net/sockaddr_internal.h"
 
 #define ACCEPTOR_MAGIC 0x41434350u
-#define ACCEPT_BURST 64 /* per turn of the loop, so that sessions get their share */
+#define BURST_MAX 64 /* per turn of the loop, so that sessions get their share */
+#define BURST_TRIES 4
 #define EXHAUSTED_PAUSE_MS 1000
 /* Only EPERM comes of it, so the mend is part of the words. */
 #define TRANSPARENT_STEP                                                                         \
@@ -30,6 +31,9 @@ struct acceptor {
     void *owner;
     struct event *event;
     struct timer *resume;
+    /* Looking once more after each connection would double the calls; so only as many are accepted in a turn as
+     * came lately, and the event tells of the rest in the next turn.  The burst grows when it was used up. */
+    unsigned burst, used_up;
     bool paused;    /* by the owner */
     bool exhausted; /* until `resume` fires */
     bool dying;
@@ -177,17 +181,33 @@ static void accept_one(struct acceptor *a, bool *more)
         a->on->exhausted(a->owner, why);
 }
 
+static void learn_burst(struct acceptor *a, unsigned came)
+{
+    if (came < a->burst) {
+        a->burst = came > 0 ? came : 1;
+        a->used_up = 0;
+    } else if (++a->used_up >= BURST_TRIES && a->burst < BURST_MAX) {
+        a->burst *= 2;
+        a->used_up = 0;
+    }
+}
+
 static void on_incoming(evutil_socket_t fd, short what, void *arg)
 {
     struct acceptor *a = OBJ_CAST(acceptor, ACCEPTOR_MAGIC, arg);
     struct loop *l = a->loop;
+    unsigned came = 0;
     bool more = true;
 
     (void)fd;
     (void)what;
     loop_enter(l);
-    for (int i = 0; more && i < ACCEPT_BURST && !a->paused && !a->dying; i++)
+    while (more && came < a->burst && !a->paused && !a->dying) {
         accept_one(a, &more);
+        came += more;
+    }
+    if (!a->paused && !a->dying)
+        learn_burst(a, came);
     loop_leave(l);
 }
 
@@ -195,7 +215,8 @@ struct acceptor *acceptor_new(struct loop *l, int fd, const struct acceptor_even
 {
     struct acceptor *a = mem_zalloc(sizeof(*a));
 
-    *a = (struct acceptor){.magic = ACCEPTOR_MAGIC, .loop = l, .fd = fd, .on = on, .owner = owner};
+    *a = (struct acceptor){
+        .magic = ACCEPTOR_MAGIC, .loop = l, .fd = fd, .on = on, .owner = owner, .burst = 1};
     a->resume = timer_new(l, on_resume, a);
     a->event = event_new(loop_base(l), fd, EV_READ | EV_PERSIST, on_incoming, a);
     INVARIANT(a->event != NULL);

@@ -234,6 +234,12 @@ static void encrypt(struct stream *s)
     }
 }
 
+/* The FIN follows at once, and the last words travel with it: one packet, one wake-up of the peer. */
+static int send_flags(const struct stream *s)
+{
+    return s->finishing ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
+}
+
 static ssize_t send_records(struct stream *s)
 {
     struct evbuffer_iovec pieces[SEND_PIECES];
@@ -242,7 +248,7 @@ static ssize_t send_records(struct stream *s)
     ssize_t n;
 
     m.msg_iovlen = (size_t)(count < SEND_PIECES ? count : SEND_PIECES);
-    n = sendmsg(s->fd, &m, MSG_NOSIGNAL);
+    n = sendmsg(s->fd, &m, send_flags(s));
     if (n > 0)
         (void)evbuffer_drain(s->tls->out, (size_t)n);
     return n;
@@ -251,7 +257,7 @@ static ssize_t send_records(struct stream *s)
 static ssize_t send_clear(struct stream *s)
 {
     struct slice all = queue_slice(&s->out);
-    ssize_t n = send(s->fd, all.p, all.n, MSG_NOSIGNAL);
+    ssize_t n = send(s->fd, all.p, all.n, send_flags(s));
 
     if (n > 0)
         queue_drop(&s->out, (size_t)n);

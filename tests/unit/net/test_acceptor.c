@@ -95,6 +95,31 @@ static void accepts_and_pauses(void **state)
     loop_free(&l);
 }
 
+/* Whether they come alone or in crowds, none is left waiting, and each has its turn at once. */
+static void crowds_are_accepted(void **state)
+{
+    enum { MOST = 100 };
+    struct loop *l = loop_new();
+    struct seen s = {0};
+    struct addr at = listen_at(l, &s);
+    int fd[MOST], all = 0;
+
+    (void)state;
+    for (int crowd = 1; crowd <= MOST; crowd = crowd * 3 + 1) {
+        for (int round = 0; round < 12; round++) {
+            for (int i = 0; i < crowd; i++)
+                fd[i] = dial(&at);
+            all += crowd;
+            RIG_UNTIL(l, s.accepted == all);
+            for (int i = 0; i < crowd; i++)
+                (void)close(fd[i]);
+        }
+    }
+    (void)close(s.last_fd);
+    acceptor_free(&s.acceptor);
+    loop_free(&l);
+}
+
 static void may_be_freed_inside_accepted(void **state)
 {
     struct loop *l = loop_new();
@@ -220,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(transparent_or_told_why),
         cmocka_unit_test(accepts_and_pauses),
+        cmocka_unit_test(crowds_are_accepted),
         cmocka_unit_test(may_be_freed_inside_accepted),
         cmocka_unit_test(pauses_without_descriptors),
         cmocka_unit_test(says_why_it_cannot_listen),

@@ -69,6 +69,53 @@ static void timers_fire_in_order(void **state)
     timer_free(&b); /* NULL is fine */
 }
 
+static int fired;
+
+static void count(void *owner)
+{
+    (void)owner;
+    fired++;
+}
+
+/* Whatever was asked for before, the last deadline is what counts. */
+static void a_timer_fires_when_it_was_last_told(void **state)
+{
+    static const struct {
+        int first, then; /* ms; < 0: disarmed */
+        int last;
+    } cases[] = {
+        {60000, 60000, 20}, {5, 60000, 20}, {5, -1, 20},       {60000, -1, 20},
+        {5, 10, 20},        {20, 10, 0},    {5, 60000, 60000}, {5, 5, -1},
+    };
+    struct loop *l = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct timer *t = timer_new(l, count, NULL);
+        int told[] = {cases[i].first, cases[i].then, cases[i].last};
+        bool comes = cases[i].last >= 0 && cases[i].last < 60000;
+        mono_ms due = clock_mono() + cases[i].last;
+
+        fired = 0;
+        for (size_t k = 0; k < 3; k++) {
+            if (told[k] >= 0)
+                timer_arm(t, told[k]);
+            else
+                timer_disarm(t);
+        }
+        assert_int_equal(timer_armed(t), cases[i].last >= 0);
+        while (comes && fired == 0 && clock_mono() < due + 5000)
+            rig_turn(l, 1);
+        assert_true(!comes || clock_mono() >= due);
+        rig_turn(l, 30);
+        assert_int_equal(fired, comes ? 1 : 0);
+        if (comes) { /* and again, when it has fired */
+            timer_arm(t, 1);
+            RIG_UNTIL(l, fired == 2);
+        }
+        timer_free(&t);
+    }
+}
+
 struct early {
     struct loop *loop;
     struct timer *timer;
@@ -280,6 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(timers_fire_in_order),
+        T(a_timer_fires_when_it_was_last_told),
         T(timer_never_fires_early),
         T(timer_may_free_itself),
         T(deferred_calls_run_when_the_stack_is_empty),

@@ -3,7 +3,6 @@
 #include "tests/unit/net/stream_ear.h"
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdlib.h>
 
 struct scene {
@@ -292,36 +291,6 @@ static void loop_free_ends_what_finishes(void **state)
     rig_turn(s->loop, 5); /* teardown frees the loop: no leak, no late event */
 }
 
-/* ---- over TCP ---- */
-
-#define IDLE 100
-
-static void an_idle_stream_is_small(void **state)
-{
-    struct loop *l = loop_new();
-    static struct ear ears[IDLE];
-    int fd[IDLE][2];
-    size_t before, each;
-
-    (void)state;
-    for (int i = 0; i < IDLE; i++)
-        rig_pair(fd[i]);
-    before = mallinfo2().uordblks;
-    for (int i = 0; i < IDLE; i++) {
-        ear_adopt(&ears[i], l, fd[i][0]);
-        stream_deadline(ears[i].stream, 60000);
-    }
-    rig_turn(l, 10);
-    each = (mallinfo2().uordblks - before) / IDLE;
-    print_message("an idle stream: %zu bytes\n", each);
-    assert_true(each < 8192);
-    for (int i = 0; i < IDLE; i++) {
-        (void)close(fd[i][1]);
-        ear_clear(&ears[i]);
-    }
-    loop_free(&l);
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -341,7 +310,6 @@ int main(void)
         T(finish_sends_everything),
         T(finish_gives_up),
         T(loop_free_ends_what_finishes),
-        cmocka_unit_test(an_idle_stream_is_small),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
