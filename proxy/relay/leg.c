@@ -18,6 +18,15 @@ struct leg_answer leg_answer_of(struct leg *l, const struct reply *reply, enum r
     return a;
 }
 
+/* Its own copy: the destination may be found anew. */
+void leg_set_mx(struct leg *l, const char *name)
+{
+    if (strcmp(l->mx, name) == 0)
+        return;
+    free(l->mx);
+    l->mx = mem_strdup(name);
+}
+
 void leg_note_host(struct leg *l)
 {
     const struct attempt *a;
@@ -25,10 +34,10 @@ void leg_note_host(struct leg *l)
     if (l->upstream == NULL)
         return;
     a = upstream_attempt(l->upstream);
-    (void)snprintf(l->mx, sizeof(l->mx), "%s", a->host->name);
+    leg_set_mx(l, a->host->name);
     (void)addr_text(&a->addr, l->address);
-    (void)snprintf(l->tls, sizeof(l->tls), "%s", attempt_tls_name(a));
-    (void)snprintf(l->demand, sizeof(l->demand), "%s", tls_level_name(a->host->demand.level));
+    l->tls = attempt_tls_name(a);
+    l->demand = tls_level_name(a->host->demand.level);
     l->would_defer = attempt_would_defer(a);
 }
 
@@ -155,7 +164,7 @@ struct leg *leg_new(struct services *sv, struct snapshot *snap, const struct env
                     void *owner)
 {
     struct leg *l = mem_zalloc(sizeof(*l));
-    size_t n = first->domain.n < sizeof(l->domain) ? first->domain.n : sizeof(l->domain) - 1;
+    char normal[DOMAIN_MAX + 1];
 
     l->magic = LEG_MAGIC;
     l->services = sv;
@@ -165,8 +174,12 @@ struct leg *leg_new(struct services *sv, struct snapshot *snap, const struct env
     l->owner = owner;
     l->phase = LEG_LOOKING;
     l->is_literal = first->is_literal;
-    if (first->is_literal || !domain_normalise(first->domain, l->domain))
-        memcpy(l->domain, first->domain.p, n);
+    if (first->is_literal || !domain_normalise(first->domain, normal))
+        l->domain = slice_dup(first->domain);
+    else
+        l->domain = mem_strdup(normal);
+    l->mx = mem_strdup("");
+    l->tls = l->demand = "";
     (void)snprintf(l->id, sizeof(l->id), "%s-%u", envelope->transaction_id, number);
     reply_init(&l->last_reply);
     reply_init(&l->kept_reply);
@@ -382,6 +395,8 @@ static void leg_destroy(void *owner)
     free(l->sent);
     destination_drop(&l->dest);
     free(l->targets);
+    free(l->domain);
+    free(l->mx);
     reply_clear(&l->last_reply);
     reply_clear(&l->kept_reply);
     reply_clear(&l->data_reply);

@@ -46,7 +46,7 @@ struct leg {
     struct leg_events on;
     void *owner;
     char id[LEG_ID_MAX];
-    char domain[DOMAIN_MAX + 3];
+    char *domain; /* normalised; as written for a literal */
     bool is_literal;
     struct addr literal;
 
@@ -81,14 +81,16 @@ struct leg {
     struct reply kept_reply;
     struct reply last_reply;
     enum reason last_reason;
-    char mx[256], address[ADDR_TEXT_MAX], tls[16], demand[16]; /* the host that decided */
-    enum reason would_defer;                                   /* of that host, in observe mode */
+    char *mx, address[ADDR_TEXT_MAX]; /* the host that decided, "" none */
+    const char *tls, *demand;         /* ... and constant words about it */
+    enum reason would_defer;          /* of that host, in observe mode */
     bool answering, freed;
 };
 
 /* leg.c */
 void leg_die(struct leg *l, const struct reply *reply, enum reason why);
 void leg_die_of_reason(struct leg *l, enum reason why, const char *detail);
+void leg_set_mx(struct leg *l, const char *name);
 void leg_note_host(struct leg *l);
 void leg_send_recipient(struct leg *l, size_t index);
 void leg_send_data_ahead(struct leg *l);

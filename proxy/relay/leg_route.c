@@ -184,8 +184,8 @@ static void note_skipped(struct leg *l)
             continue;
         skip_log(l->services->log, l->envelope, l->id, l->dest, h);
         leg_keep_failure(l, STAGE_POLICY, h->demand.skip, NULL, h->why_skipped);
-        (void)snprintf(l->mx, sizeof(l->mx), "%s", h->name);
-        (void)snprintf(l->demand, sizeof(l->demand), "%s", tls_level_name(h->demand.level));
+        leg_set_mx(l, h->name);
+        l->demand = tls_level_name(h->demand.level);
     }
 }
 

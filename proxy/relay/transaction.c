@@ -12,6 +12,14 @@
 
 /* ---- answers ---- */
 
+static void set_text(char **held, const char *text)
+{
+    char *copy = mem_strdup(text); /* it may be the old one */
+
+    free(*held);
+    *held = copy;
+}
+
 void transaction_keep_answer(struct transaction *t, struct recipient *r, const struct leg_answer *a)
 {
     struct reply kept = *a->reply; /* lent */
@@ -22,10 +30,10 @@ void transaction_keep_answer(struct transaction *t, struct recipient *r, const s
     r->reason = a->reason;
     r->would_defer = a->would_defer;
     r->decided = loop_now(t->services->loop);
-    (void)snprintf(r->mx, sizeof(r->mx), "%s", a->mx);
-    (void)snprintf(r->address, sizeof(r->address), "%s", a->address);
-    (void)snprintf(r->tls, sizeof(r->tls), "%s", a->tls);
-    (void)snprintf(r->demand, sizeof(r->demand), "%s", a->demand);
+    set_text(&r->mx, a->mx);
+    set_text(&r->address, a->address);
+    r->tls = a->tls;
+    r->demand = a->demand;
 }
 
 /* Answers that need no leg come from the loop too, like all others. */
@@ -122,7 +130,6 @@ struct transaction *transaction_new(const struct transaction_params *p,
     (void)snprintf(t->signs.ident, sizeof(t->signs.ident), "%s", p->xforward->ident);
     t->signs.has_size = p->params->has_size;
     t->signs.size = p->params->size;
-    header_scan_start(&t->header);
     reply_init(&t->verdict);
     t->wait = timer_new(t->services->loop, transaction_wait_over, t);
     t->stall = timer_new(t->services->loop, stall_over, t);
@@ -144,7 +151,10 @@ static size_t add_recipient(struct transaction *t, unsigned slot, const struct m
     r->asked = loop_now(t->services->loop);
     r->is_literal = recipient->is_literal;
     r->literal = recipient->literal;
-    copy_text(r->domain, sizeof(r->domain), recipient->domain);
+    r->domain = slice_dup(recipient->domain);
+    r->mx = mem_strdup("");
+    r->address = mem_strdup("");
+    r->tls = r->demand = "";
     reply_init(&r->reply);
     t->waiting++;
     return t->count++;
@@ -217,10 +227,14 @@ static void stall_over(void *owner)
 
 void transaction_body(struct transaction *t, struct slice content)
 {
-    if (!t->header.done) {
-        header_scan_feed(&t->header, content);
-        if (t->envelope.queue_id[0] == '\0' && t->header.queue_id[0] != '\0')
-            memcpy(t->envelope.queue_id, t->header.queue_id, sizeof(t->envelope.queue_id));
+    if (t->header == NULL) {
+        t->header = mem_zalloc(sizeof(*t->header));
+        header_scan_start(t->header);
+    }
+    if (!t->header->done) {
+        header_scan_feed(t->header, content);
+        if (t->envelope.queue_id[0] == '\0' && t->header->queue_id[0] != '\0')
+            memcpy(t->envelope.queue_id, t->header->queue_id, sizeof(t->envelope.queue_id));
     }
     if (t->refused)
         return;
@@ -282,7 +296,9 @@ static void look_at_the_end(void *owner)
 
 void transaction_end(struct transaction *t, unsigned slot, enum client_kind kind)
 {
-    enum client_kind received = client_kind_of_received(slice_of(t->header.text, t->header.n));
+    enum client_kind received =
+        t->header != NULL ? client_kind_of_received(slice_of(t->header->text, t->header->n))
+                          : CLIENT_UNKNOWN;
 
     t->end_slot = slot;
     t->kind = received != CLIENT_UNKNOWN ? received : kind;
@@ -348,12 +364,16 @@ static void transaction_destroy(void *owner)
 
     for (size_t i = 0; i < t->count; i++) {
         free(t->recipients[i].path);
+        free(t->recipients[i].domain);
+        free(t->recipients[i].mx);
+        free(t->recipients[i].address);
         reply_clear(&t->recipients[i].reply);
         ledger_view_free(&t->recipients[i].known);
     }
     free(t->recipients);
     transaction_legs_free(t);
     free(t->envelope.sender);
+    free(t->header);
     digest_free(&t->digest);
     reply_clear(&t->verdict);
     timer_free(&t->wait);
@@ -389,7 +409,7 @@ void transaction_finish(struct transaction *t, enum reason why)
         tl->doubt = leg_in_doubt(tl->leg);
         leg_abandon(tl->leg, tl->doubt ? REASON_MAYBE_DELIVERED : why);
     }
-    t->envelope.tls_required_no = t->header.tls_required_no;
+    t->envelope.tls_required_no = t->header != NULL && t->header->tls_required_no;
     for (size_t i = 0; i < t->count; i++)
         log_result(t, &t->recipients[i], why);
     for (size_t i = 0; i < t->leg_count; i++)

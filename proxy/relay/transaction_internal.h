@@ -18,7 +18,7 @@
 struct recipient {
     unsigned slot;
     char *path;
-    char domain[DOMAIN_MAX + 3]; /* as sent */
+    char *domain; /* as sent */
     bool is_literal;
     struct addr literal;
     size_t leg; /* place in legs[]; NO_LEG: answered here */
@@ -30,8 +30,9 @@ struct recipient {
     bool done;           /* `reply` says what became of it */
     unsigned place;      /* among the accepted ones */
     enum reason reason, would_defer;
-    struct reply reply; /* cut: for the records and the ledger */
-    char mx[256], address[ADDR_TEXT_MAX], tls[16], demand[16];
+    struct reply reply;       /* cut: for the records and the ledger */
+    char *mx, *address;       /* of the host that decided, "" where none did */
+    const char *tls, *demand; /* constant words */
     mono_ms asked, decided;
 
     struct ledger_view *known; /* what the ledger had when it was named; NULL: nothing */
@@ -69,7 +70,7 @@ struct transaction {
     enum client_kind kind;
     struct envelope envelope;
     struct retry_signs signs;
-    struct header_scan header;
+    struct header_scan *header; /* made with the body; NULL before */
 
     struct transaction_leg **legs;
     size_t leg_count;

@@ -161,7 +161,8 @@ static const struct ledger_entry *delivered_before(const struct transaction *t,
             continue;
         /* A script that never reads its answers sends the same alarm each night, and no retry; one
          * that does retry comes back soon. */
-        if (!e->untold || t->header.unique || loop_wall() - e->at < PLAIN_RETRY_MS)
+        if (!e->untold || (t->header != NULL && t->header->unique) ||
+            loop_wall() - e->at < PLAIN_RETRY_MS)
             return e;
     }
     return NULL;

@@ -13,6 +13,8 @@
 #define WRITE_HIGH_LEAST 4096
 #define QUIT_WAIT_MS 5000
 
+static const struct tls_facts no_tls = {.version = "", .cipher = "", .group = "", .signature = ""};
+
 static const struct settings *settings_of(const struct upstream *u)
 {
     return snapshot_settings(u->snapshot);
@@ -137,7 +139,7 @@ static bool is_reusable(const struct upstream *u)
 /* The key under which it waits; level none never asked for STARTTLS, and whoever owes it must not find it. */
 static enum pool_kind kind_of(const struct upstream *u)
 {
-    if (u->tls.reached.tls)
+    if (u->tls->reached.tls)
         return POOL_TLS;
     if (u->rung == RUNG_CLEAR)
         return POOL_DOWNGRADED;
@@ -245,7 +247,7 @@ static void begin_mail(struct upstream *u, const struct upstream_params *p,
     a->dest = p->dest;
     a->host = u->host;
     a->addr = p->target->addr;
-    a->tls = &u->tls;
+    a->tls = u->tls;
     a->rung = u->rung;
     a->retest = p->retest;
     a->downgraded = u->rung == RUNG_CLEAR;
@@ -279,6 +281,7 @@ struct upstream *upstream_open(const struct upstream_params *p, const struct ups
     u->opened = loop_now(p->services->loop);
     u->write_high = write_high(settings_of(u), 1);
     u->rung = p->rung;
+    u->tls = &no_tls;
     reply_init(&u->late_reply);
     begin_mail(u, p, on, owner);
     (void)snprintf(u->opener, sizeof(u->opener), "%s", u->attempt.id);
@@ -322,7 +325,7 @@ static struct upstream *find_waiting(const struct upstream_params *p,
 /* As outbound_mail() will judge: what the handshake and the EHLO inside it gave, by this demand's measure. */
 static bool is_enough(struct upstream *u, const struct demand *d)
 {
-    struct tls_reached got = u->tls.reached;
+    struct tls_reached got = u->tls->reached;
 
     got.requiretls = got.tls && outbound_facts(u->out)->ehlo.requiretls;
     return demand_met(d, &got);
@@ -348,9 +351,9 @@ struct upstream *upstream_take(const struct upstream_params *p, const struct ups
     u->attempt.reused = true;
     u->attempt.opener = u->opener;
     u->attempt.mail = u->mails + 1;
-    u->attempt.handshake = u->tls.reached.tls;
+    u->attempt.handshake = u->tls->reached.tls;
     u->attempt.smtp = outbound_facts(u->out);
-    INVARIANT(outbound_renew(u->out, &u->demand, &u->tls.reached));
+    INVARIANT(outbound_renew(u->out, &u->demand, &u->tls->reached));
     upstream_tell_later(u, LATE_READY);
     return u;
 }

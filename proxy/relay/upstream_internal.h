@@ -28,7 +28,7 @@ struct upstream {
     struct snapshot *snapshot; /* held: timeouts and trust */
     struct stream *stream;     /* NULL: there was no room for one */
     struct outbound *out;
-    struct tls_facts tls; /* a shallow copy: the judgement stays with the stream */
+    const struct tls_facts *tls; /* lent by the stream; before the handshake: that there is none */
     enum tls_rung rung;
     mono_ms opened, connected; /* connected 0: not yet */
     enum outbound_patience armed;
