@@ -28,10 +28,10 @@ class Ids:
 
 
 class Sink:
-    """A running sink in the internet namespace, on every address of it."""
+    """A running sink in the internet namespace, on every address of it or on one."""
 
-    def __init__(self, programs, ns, chain, *, delay=0, clear=False, port=MX_PORT):
-        argv = [str(programs / "sink"), "--port", str(port)]
+    def __init__(self, programs, ns, chain, *, delay=0, clear=False, port=MX_PORT, address="::"):
+        argv = [str(programs / "sink"), "--port", str(port), "--address", address]
         argv += ["--clear"] if clear else ["--chain", str(chain.path), "--key", str(chain.key_path)]
         if delay:
             argv += ["--delay", str(delay)]
@@ -52,6 +52,8 @@ class Sink:
     def stop(self):
         self._popen.terminate()
         self._popen.communicate(timeout=20)
+        if self._popen.returncode != 0:
+            raise SystemExit(f"bench: the sink ended with code {self._popen.returncode}")
 
 
 class Load:
