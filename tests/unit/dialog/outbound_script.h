@@ -169,7 +169,7 @@ static inline void script_body(struct player *p, struct slice text)
 /* "LEVEL REACHED": the machine must do the rest. */
 static inline void script_renew(struct player *p, struct slice arg)
 {
-    struct slice level, got, rest = arg;
+    struct slice level = SLICE_NONE, got = SLICE_NONE, rest = arg;
     struct tls_reached reached = {.tls = true};
 
     assert_true(slice_word(&rest, &level) && slice_word(&rest, &got));

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -132,7 +133,7 @@ static void test_data_follows(void **state)
         struct slice behind = slice_str(cases[i].behind);
 
         for (size_t cut = 0; cut <= behind.n; cut++) {
-            struct slice rest = SLICE(HELLO MAIL RCPT), tail = slice_from(behind, cut);
+            struct slice rest = SLICE(HELLO MAIL RCPT), tail;
             struct inbound *in = machine();
             struct inbound_what what;
             enum inbound_event ev;
@@ -192,9 +193,7 @@ static void test_too_long(void **state)
         answer(in, what.slot, 250);
         assert_int_equal(step(in, &rest, &what), INBOUND_RCPT);
         answer(in, what.slot, 250);
-        memset(line, ' ', n);
-        memcpy(line, "DATA", 4);
-        memcpy(line + n - 2, "\r\n", 2);
+        (void)snprintf(line, sizeof(line), "%-*s\r\n", (int)n - 2, "DATA");
         rest = slice_of(line, n);
         assert_int_equal(inbound_data_follows(in, rest), n <= 512);
         assert_int_equal(step(in, &rest, &what) == INBOUND_DATA, n <= 512);

@@ -139,35 +139,22 @@ struct combination {
 };
 
 struct story {
-    char text[4096];
-    size_t n;
+    struct buf text;
     bool over; /* nothing more is said */
 };
 
-static void tell(struct story *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void tell(struct story *s, const char *format, ...)
-{
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vsnprintf(s->text + s->n, sizeof(s->text) - s->n, format, args);
-    va_end(args);
-    assert_true(n >= 0 && s->n + (size_t)n < sizeof(s->text));
-    s->n += (size_t)n;
-}
+#define TELL(s, ...) assert_true(buf_addf(&(s)->text, __VA_ARGS__))
 
 /* The reply is heard right before its event: with PIPELINING all are heard at once. */
 static void heard(struct story *s, const struct combination *c, unsigned code)
 {
     if (!c->pipelining)
-        tell(s, "M: %u x\n", code);
+        TELL(s, "M: %u x\n", code);
 }
 
 static void failed(struct story *s, const char *stage, const char *reason, unsigned code)
 {
-    tell(s, "! failed %s %s %u\n= DEAD\n", stage, reason, code);
+    TELL(s, "! failed %s %s %u\n= DEAD\n", stage, reason, code);
     s->over = true;
 }
 
@@ -175,7 +162,7 @@ static void failed(struct story *s, const char *stage, const char *reason, unsig
 static void goodbye(struct story *s, const struct combination *c, const char *stage)
 {
     if (!c->pipelining)
-        tell(s, "= GOODBYE\n> lost\n");
+        TELL(s, "= GOODBYE\n> lost\n");
     failed(s, stage, "connection-lost", 421);
 }
 
@@ -191,13 +178,13 @@ static void refused_one(struct story *s, unsigned code, bool data)
 
 static void story_refused(struct story *s, const struct combination *c)
 {
-    tell(s, "! reply mail %u\n", c->mail);
+    TELL(s, "! reply mail %u\n", c->mail);
     for (size_t i = 0; c->pipelining && i < RCPTS; i++)
         refused_one(s, c->rcpt[i], false);
     if (c->pipelining)
         refused_one(s, c->data, true);
     if (!s->over)
-        tell(s, "= READY\nT: -\n> mail\nT: MAIL FROM:<s@client.example>\n");
+        TELL(s, "= READY\nT: -\n> mail\nT: MAIL FROM:<s@client.example>\n");
 }
 
 static unsigned story_recipients(struct story *s, const struct combination *c)
@@ -208,13 +195,13 @@ static unsigned story_recipients(struct story *s, const struct combination *c)
         unsigned code = c->rcpt[i];
 
         if (!c->pipelining)
-            tell(s, "T: RCPT TO:<r@mx.example>\nT: -\n");
+            TELL(s, "T: RCPT TO:<r@mx.example>\nT: -\n");
         heard(s, c, code);
         if (code / 100 == 3) {
             failed(s, "rcpt", "protocol-error", code);
             break;
         }
-        tell(s, "! reply rcpt %zu %u\n", i, code == 552 ? 452 : code);
+        TELL(s, "! reply rcpt %zu %u\n", i, code == 552 ? 452 : code);
         if (code == 421)
             goodbye(s, c, "rcpt");
         accepted += code / 100 == 2 ? 1 : 0;
@@ -225,7 +212,7 @@ static unsigned story_recipients(struct story *s, const struct combination *c)
 static void story_data(struct story *s, const struct combination *c, unsigned accepted)
 {
     if (!c->pipelining)
-        tell(s, accepted > 0 ? "= DATA\nT: DATA\nT: -\n" : "= RECIPIENTS\nT: -\n");
+        TELL(s, accepted > 0 ? "= DATA\nT: DATA\nT: -\n" : "= RECIPIENTS\nT: -\n");
     if (!c->pipelining && accepted == 0)
         return;
     heard(s, c, c->data);
@@ -233,61 +220,63 @@ static void story_data(struct story *s, const struct combination *c, unsigned ac
         failed(s, "data", "protocol-error", c->data);
         return;
     }
-    tell(s, "! reply data %u\n", c->data);
+    TELL(s, "! reply data %u\n", c->data);
     if (c->data == 354)
-        tell(s, "= BODY\n> body .|\nT: ..\n> end\nT: .\nM: 250 x\n! reply end 250\n= READY\n");
+        TELL(s, "= BODY\n> body .|\nT: ..\n> end\nT: .\nM: 250 x\n! reply end 250\n= READY\n");
     else if (c->data == 421)
-        tell(s, "= GOODBYE\nT: -\n");
+        TELL(s, "= GOODBYE\nT: -\n");
     else
-        tell(s, "= RECIPIENTS\n> reset\nT: RSET\nM: 250 x\n! ready\n");
+        TELL(s, "= RECIPIENTS\n> reset\nT: RSET\nM: 250 x\n! ready\n");
 }
 
 static void story_of(const struct combination *c, struct story *s)
 {
     unsigned accepted;
 
-    s->n = 0;
+    buf_init(&s->text, 4096);
     s->over = false;
-    tell(s, "%s> mail\n> rcpt\n> rcpt\n> ahead\nT: MAIL FROM:<s@client.example>\n",
+    TELL(s, "%s> mail\n> rcpt\n> rcpt\n> ahead\nT: MAIL FROM:<s@client.example>\n",
          c->pipelining ? PIPE : PLAIN);
     if (c->pipelining)
-        tell(s,
+        TELL(s,
              "T: RCPT TO:<r@mx.example>\nT: RCPT TO:<r@mx.example>\nT: DATA\nM: %u x\nM: %u x\n"
              "M: %u x\nM: %u x\n",
              c->mail, c->rcpt[0], c->rcpt[1], c->data);
     else
-        tell(s, "T: -\n");
+        TELL(s, "T: -\n");
     heard(s, c, c->mail);
     if (c->mail / 100 == 3) {
         failed(s, "mail", "protocol-error", c->mail);
     } else if (c->mail == 421) {
-        tell(s, "! reply mail 421\n");
+        TELL(s, "! reply mail 421\n");
         goodbye(s, c, "mail");
     } else if (c->mail / 100 != 2) {
         story_refused(s, c);
     } else {
-        tell(s, "! reply mail %u\n", c->mail);
+        TELL(s, "! reply mail %u\n", c->mail);
         accepted = story_recipients(s, c);
         if (!s->over)
             story_data(s, c, accepted);
     }
     if (s->over)
-        tell(s, "> body x\n> end\nT: -\n");
+        TELL(s, "> body x\n> end\nT: -\n");
 }
 
 static void play_combination(const struct combination *c)
 {
     struct story s;
     char name[128];
-    struct script script = {.name = name, .level = LEVEL_NONE, .text = s.text};
+    struct script script = {.name = name, .level = LEVEL_NONE};
 
     story_of(c, &s);
+    script.text = buf_cstr(&s.text);
     (void)snprintf(name, sizeof(name), "C-OUT-09: %s %u %u %u %u",
                    c->pipelining ? "together" : "singly", c->mail, c->rcpt[0], c->rcpt[1], c->data);
     script_play(&script, 0, CUT_NOT);
     script_play(&script, 0, CUT_ALL);
     if (c->pipelining)
         script_play(&script, 0, 7); /* between two replies */
+    buf_clear(&s.text);
 }
 
 /* C-OUT-08, C-OUT-09: MAIL, two RCPTs and DATA ahead, answered in every way. */
