@@ -5,10 +5,8 @@ Every peer listens in the client namespace and delivers to the one sink over TLS
 host name.  `pids()` are all its processes, `config` is what RESULTS.md shows of its settings.
 """
 
-import os
 import pathlib
 import shutil
-import subprocess
 
 from lab.mta import SUBMIT_PORT
 from lab.postfix import PostfixClient
@@ -107,9 +105,6 @@ class StunnelPeer:
     queues = False
 
     def __init__(self, bench):
-        if not os.path.exists(STUNNEL):
-            subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "stunnel4"], check=True,
-                           stdout=subprocess.DEVNULL)
         path = bench.lab.new_directory("stunnel.conf")
         self.config = f"""foreground = yes
 pid =

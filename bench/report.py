@@ -5,6 +5,7 @@ import datetime
 import os
 import pathlib
 import platform
+import statistics
 import subprocess
 
 
@@ -17,7 +18,7 @@ def cell(rounds, key, digits):
     values = sorted(r[key] for r in rounds if r.get(key) is not None)
     if not values:
         return ""
-    middle = values[len(values) // 2] if len(values) % 2 else (values[len(values) // 2 - 1] + values[len(values) // 2]) / 2
+    middle = statistics.median(values)
     if len(values) == 1:
         return number(middle, digits)
     return f"{number(middle, digits)} ({number(values[0], digits)} to {number(values[-1], digits)})"
@@ -51,6 +52,18 @@ def commit(root):
     run = subprocess.run(["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True,
                          check=False)
     return run.stdout.strip() or "unknown"
+
+
+def plots(folder, results):
+    """The data of growth.gp, and the picture.  results: the rounds of the one peer."""
+    for letter, name in (("d", "destinations"), ("s", "sessions")):
+        keys = sorted((k for k in results[0] if k[0] == letter and k[1:].isdigit()), key=lambda k: int(k[1:]))
+        rows = [f"# {name}, CPU-s per 1,000 messages: median, least, most of {len(results)} rounds"]
+        for key in keys:
+            values = [r[key] for r in results]
+            rows.append(f"{key[1:]} {statistics.median(values):.4f} {min(values):.4f} {max(values):.4f}")
+        (folder / f"{name}.dat").write_text("\n".join(rows) + "\n", encoding="ascii")
+    subprocess.run(["gnuplot", "growth.gp"], cwd=folder, check=True)
 
 
 def write(root, outcomes, medians, rounds, seconds, warnings):
