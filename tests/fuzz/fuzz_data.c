@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Data framing.  The first four bytes choose the mode and the read sizes, the rest is what a client sends.
- * Properties (C-IN-04, C-IN-05): any split gives the same answer; content has no line end but CRLF and no
+ * Properties (C-IN-04, C-IN-05): any split gives the answer of a decoder that goes byte by byte; content has no line end but CRLF and no
  * NUL; only CRLF.CRLF ends the data; encoded again it has exactly one end and decodes to itself.
  */
 #include <stdint.h>
@@ -9,18 +9,14 @@
 
 #include "proxy/base/invariant.h"
 #include "proxy/smtp/data.h"
+#include "tests/unit/smtp/plain_decoder.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-struct outcome {
-    size_t end; /* behind the end of data; 0: none */
-    bool bad;
-};
-
-static struct outcome decode(enum data_mode mode, struct slice in, const uint8_t *parts,
-                             size_t count, struct buf *content)
+static struct plain_outcome decode(enum data_mode mode, struct slice in, const uint8_t *parts,
+                                   size_t count, struct buf *content)
 {
-    struct outcome o = {0, false};
+    struct plain_outcome o = {0, false, false};
     struct data_decoder d;
     size_t turn = 0;
 
@@ -43,6 +39,7 @@ static struct outcome decode(enum data_mode mode, struct slice in, const uint8_t
             o.end = at - part.n;
     }
     o.bad = d.bad;
+    o.eight_bit = d.eight_bit;
     INVARIANT(d.content == content->n);
     return o;
 }
@@ -71,7 +68,7 @@ static void check_again(struct slice content, const uint8_t *parts, size_t count
 {
     struct data_encoder e;
     struct buf wire, again;
-    struct outcome o;
+    struct plain_outcome o;
     size_t turn = 0;
 
     buf_init(&wire, SIZE_MAX);
@@ -93,8 +90,8 @@ static void check_again(struct slice content, const uint8_t *parts, size_t count
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct outcome whole, split;
-    struct buf a, b;
+    struct plain_outcome whole, split, plain;
+    struct buf a, b, c;
     enum data_mode mode;
     struct slice in;
 
@@ -104,16 +101,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     in = slice_of(data + 4, size - 4);
     buf_init(&a, SIZE_MAX);
     buf_init(&b, SIZE_MAX);
+    buf_init(&c, SIZE_MAX);
+    plain = plain_decode(mode, in, &c);
     whole = decode(mode, in, NULL, 0, &a);
     split = decode(mode, in, data + 1, 3, &b);
-    INVARIANT(whole.end == split.end && whole.bad == split.bad);
-    INVARIANT(whole.end == true_end(in));
-    INVARIANT(slice_eq(buf_slice(&a), buf_slice(&b)));
+    INVARIANT(whole.end == plain.end && whole.bad == plain.bad);
+    INVARIANT(split.end == plain.end && split.bad == plain.bad);
+    INVARIANT(whole.eight_bit == plain.eight_bit && split.eight_bit == plain.eight_bit);
+    INVARIANT(plain.end == true_end(in));
+    INVARIANT(slice_eq(buf_slice(&a), buf_slice(&c)) && slice_eq(buf_slice(&b), buf_slice(&c)));
     if (whole.end > 0 && (mode == DATA_NORMALISE || !whole.bad)) {
         check_content(buf_slice(&a));
         check_again(buf_slice(&a), data + 1, 3);
     }
     buf_clear(&a);
     buf_clear(&b);
+    buf_clear(&c);
     return 0;
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "proxy/smtp/data.h"
+#include "tests/unit/smtp/plain_decoder.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -232,6 +233,58 @@ static void eight_bit_is_seen_anywhere(void **state)
     buf_clear(&content);
 }
 
+/* Long lines and short ones, with something odd in them: the scanner looks at many bytes at once, and
+ * finds what a decoder finds that looks at one. */
+static void c_in_04_blocks_see_what_bytes_see(void **state)
+{
+    static const char *const odd[] = {"\r\n",    "\r\n",   "\r\n",     "\r\n.",  "\n",
+                                      "\r",      "\r\n..", ".",        "\r\r\n", "\xe4",
+                                      "\n.\r\n", "",       "\r\n.\r\n"};
+    struct buf in, want, got;
+    unsigned random = 1;
+
+    (void)state;
+    buf_init(&in, 10000);
+    buf_init(&want, 20000);
+    buf_init(&got, 20000);
+    for (int turn = 0; turn < 20000; turn++) {
+        size_t pieces = 1 + (random >> 16) % 8;
+        int mode = turn % 2;
+
+        for (size_t i = 0; i < pieces; i++) {
+            const char *what;
+            size_t run;
+
+            random = random * 1103515245 + 12345;
+            run = (random >> 16) % 3 == 0 ? (random >> 18) % 150 : (random >> 18) % 40;
+            while (run-- > 0)
+                assert_true(buf_addc(&in, 'x'));
+            random = random * 1103515245 + 12345;
+            what = odd[(random >> 16) % (turn % 4 < 2 ? 4 : COUNT(odd))];
+            assert_true(buf_add(&in, what[0] != '\0' ? slice_str(what) : slice_of("", 1)));
+        }
+        for (int part = 0; part < 4; part++) {
+            struct plain_outcome plain = plain_decode((enum data_mode)mode, buf_slice(&in), &want);
+            size_t first = part == 0 ? in.n : 1 + (random >> 16) % 80;
+            struct outcome o = decode((enum data_mode)mode, buf_slice(&in), first,
+                                      part < 2 ? in.n : 1 + (random >> 20) % 40, &got);
+
+            random = random * 1103515245 + 12345;
+            assert_int_equal(o.fate != UNFINISHED, plain.end != 0);
+            assert_int_equal(o.rest, plain.end != 0 ? in.n - plain.end : 0);
+            assert_int_equal(o.bad, plain.bad);
+            assert_int_equal(o.eight_bit, plain.eight_bit);
+            assert_true(slice_eq(buf_slice(&got), buf_slice(&want)));
+            buf_reset(&want);
+            buf_reset(&got);
+        }
+        buf_reset(&in);
+    }
+    buf_clear(&in);
+    buf_clear(&want);
+    buf_clear(&got);
+}
+
 static void encode(struct slice content, size_t part, struct buf *wire)
 {
     struct data_encoder e;
@@ -272,6 +325,44 @@ static void c_in_05_dots_are_stuffed_at_every_split(void **state)
     buf_clear(&wire);
 }
 
+/* Byte by byte: a dot that begins a line is doubled (RFC 5321 4.5.2). */
+static void plain_encode(struct slice content, struct buf *wire)
+{
+    for (size_t i = 0; i < content.n; i++) {
+        if (content.p[i] == '.' &&
+            (i == 0 || (i > 1 && content.p[i - 1] == '\n' && content.p[i - 2] == '\r')))
+            assert_true(buf_addc(wire, '.'));
+        assert_true(buf_addc(wire, content.p[i]));
+    }
+    assert_true(buf_add(wire, SLICE(".\r\n")));
+}
+
+static void c_in_05_dots_are_found_anywhere_in_a_block(void **state)
+{
+    struct buf content, wire, want;
+
+    (void)state;
+    buf_init(&content, 1000);
+    buf_init(&wire, 1000);
+    buf_init(&want, 1000);
+    for (size_t before = 0; before < 40; before++)
+        for (size_t part = 1; part < 100; part++) {
+            for (size_t i = 0; i < before; i++)
+                assert_true(buf_addc(&content, i % 7 == 3 ? '.' : 'x'));
+            assert_true(buf_add(&content, SLICE("\r\n.\r\n..yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n"
+                                                "zzzzzzzzzzzz\r\n.\r\n\r\n")));
+            encode(buf_slice(&content), part, &wire);
+            plain_encode(buf_slice(&content), &want);
+            assert_true(slice_eq(buf_slice(&wire), buf_slice(&want)));
+            buf_reset(&content);
+            buf_reset(&wire);
+            buf_reset(&want);
+        }
+    buf_clear(&content);
+    buf_clear(&wire);
+    buf_clear(&want);
+}
+
 static void a_full_wire_is_left_as_it_was(void **state)
 {
     static const struct slice content = S(".a\r\n.b\r\n");
@@ -298,9 +389,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(c_in_04_every_case_at_every_split),
         cmocka_unit_test(no_sequence_makes_two_messages),
+        cmocka_unit_test(c_in_04_blocks_see_what_bytes_see),
         cmocka_unit_test(slices_span_lines),
         cmocka_unit_test(eight_bit_is_seen_anywhere),
         cmocka_unit_test(c_in_05_dots_are_stuffed_at_every_split),
+        cmocka_unit_test(c_in_05_dots_are_found_anywhere_in_a_block),
         cmocka_unit_test(a_full_wire_is_left_as_it_was),
     };
 
