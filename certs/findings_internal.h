@@ -50,7 +50,8 @@ const char *path_role(const struct path *p, size_t at);
 /* Everything that can be said without a signature: dates, purpose, strength (C-CERT-02). */
 void rules_check(const struct path *p, wall_ms now, int min_rsa_bits, struct findings *out);
 /* The library's word on exactly this path, which must be anchored: false and a finding if it
- * refuses. */
-bool library_check(const struct path *p, wall_ms now, struct findings *out);
+ * refuses.  *each_link: it has verified the signature of each by the next; false: of some of them,
+ * where one could be left out. */
+bool library_check(const struct path *p, wall_ms now, bool *each_link, struct findings *out);
 
 #endif

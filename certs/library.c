@@ -79,13 +79,27 @@ static int64_t library_time(const struct path *p, wall_ms now)
     return now / 1000;
 }
 
-bool library_check(const struct path *p, wall_ms now, struct findings *out)
+/* It has built its own chain of what it was given: is it this path, link by link? */
+static bool is_path(X509_STORE_CTX *ctx, const struct path *p)
+{
+    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+
+    if (chain == NULL || sk_X509_num(chain) != p->count)
+        return false;
+    for (size_t i = 0; i < p->count; i++)
+        if (X509_cmp(sk_X509_value(chain, i), p->certs[i]->x509) != 0)
+            return false;
+    return true;
+}
+
+bool library_check(const struct path *p, wall_ms now, bool *each_link, struct findings *out)
 {
     X509_STORE *store = X509_STORE_new();
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     STACK_OF(X509) *between = sk_X509_new_null();
     bool ready = store != NULL && ctx != NULL && between != NULL, good = false;
 
+    *each_link = false;
     ready = ready && X509_STORE_add_cert(store, p->certs[p->count - 1]->x509);
     for (size_t i = 1; ready && i + 1 < p->count; i++)
         ready = sk_X509_push(between, p->certs[i]->x509) != 0;
@@ -95,6 +109,7 @@ bool library_check(const struct path *p, wall_ms now, struct findings *out)
         X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
         X509_STORE_CTX_set_time(ctx, 0, (time_t)library_time(p, now));
         good = X509_verify_cert(ctx) == 1;
+        *each_link = good && is_path(ctx, p);
         if (!good)
             refused(p, ctx, out);
     } else {

@@ -9,6 +9,11 @@
  *      failing one is reported: a trusted path with a fault before an untrusted one, and among
  * those the one whose fault is the least.
  *
+ *      Nearly every chain is right, and has one issuer for each certificate.  So the path of first choices
+ * is handed to the library before any signature is verified here.  Where the library verifies each link of
+ * it and accepts, the search would have come to the same path; else it begins.  A link that nobody
+ * verified must not pass: lists and staples are looked up by the issuer on the path.
+ *
  *      An issuer is who has the name and whose key verifies the signature; key identifiers only say
  * in which order to try (and the library refuses the path if they contradict).
  */
@@ -152,6 +157,7 @@ static void describe_ending(struct search *s, enum ending end, struct findings *
 static bool finish(struct search *s, enum ending end)
 {
     struct findings f = {.count = 0};
+    bool ignored; /* verify_link() has seen each */
     unsigned score;
 
     if (++s->paths > SEARCH_PATHS_MAX) {
@@ -164,7 +170,8 @@ static bool finish(struct search *s, enum ending end)
     for (size_t at = 0; at + 1 < s->path.count; at++)
         check_crls(s, at, &f);
     rules_check(&s->path, s->now, s->min_rsa_bits, &f);
-    if (f.count == 0 && spend(s, cost_of_path(&s->path)) && library_check(&s->path, s->now, &f))
+    if (f.count == 0 && spend(s, cost_of_path(&s->path)) &&
+        library_check(&s->path, s->now, &ignored, &f))
         s->accepted = true;
     else if (f.count == 0)
         findings_add(&f, REASON_CERT_TOO_MANY, "the search for a path was cut off");
@@ -283,11 +290,47 @@ static bool extend(struct search *s)
     return finish(s, forged ? END_BAD_SIGNATURE : END_INCOMPLETE);
 }
 
+/* From the leaf to an anchor, by the most promising issuer of each.  False: they lead to none. */
+static bool first_choices(struct search *s)
+{
+    struct candidate list[CANDIDATES_MAX];
+
+    while (!s->path.anchored && s->path.count < PATH_MAX_CERTS && candidates(s, list) > 0) {
+        s->path.certs[s->path.count++] = list[0].cert;
+        s->path.anchored = list[0].anchor;
+    }
+    return s->path.anchored;
+}
+
+static bool guess(struct search *s)
+{
+    struct findings f = {.count = 0};
+    bool each_link = false;
+
+    if (first_choices(s)) {
+        for (size_t at = 0; at + 1 < s->path.count; at++)
+            check_crls(s, at, &f);
+        rules_check(&s->path, s->now, s->min_rsa_bits, &f);
+        s->accepted = f.count == 0 && spend(s, cost_of_path(&s->path)) &&
+                      library_check(&s->path, s->now, &each_link, &f) && each_link;
+    }
+    if (s->accepted) {
+        s->best = s->path;
+        memcpy(s->stale_crl, s->note, sizeof(s->note));
+    }
+    s->cut_off = false; /* the search looks for itself; what was spent is spent */
+    return s->accepted;
+}
+
 void search_run(struct search *s)
 {
     const struct cert *anchor = trust_find(s->trust, s->sent[0]);
+    struct path begin = {.certs = {anchor != NULL ? anchor : s->sent[0]}, .count = 1};
 
-    s->path = (struct path){.certs = {anchor != NULL ? anchor : s->sent[0]}, .count = 1};
+    s->path = begin;
+    if (anchor == NULL && guess(s))
+        return;
+    s->path = begin;
     if (anchor != NULL ? !finish(s, END_ANCHOR) : true)
         (void)extend(s);
 }

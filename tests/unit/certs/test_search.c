@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finding a path in whatever was sent (C-CERT-04), within bounds (C-CERT-07). */
 #include <time.h>
+#include <unistd.h>
 
 #include <openssl/nid.h>
 
@@ -412,6 +413,62 @@ static void many_constraints_c_cert_07(void **state)
     }
 }
 
+/* A stranger with the issuer's name stands between: the list of the true issuer is heard all the same
+ * (C-CERT-08), and a staple of the stranger's is not. */
+static void a_false_issuer_on_the_path(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < 8; variant++) {
+        bool first = variant & 1, self = variant & 2, ids = variant & 4;
+        struct judge_case c = {.host = "mx.test"};
+        struct make root = make_root("root", 1), issuer = make_issuer("issuer", 2, "root", 1);
+        struct make leaf = make_leaf(dns, 3, "issuer", 2), decoy = make_issuer("issuer", 4, "x", 9);
+        struct make_crl list = {.issuer = "issuer", .signer = make_key(2)};
+        struct make_ocsp about = {.signer = make_key(4)};
+        struct slice top, middle, end, between, crl;
+        struct trust_store *t;
+        struct buf error;
+        char path[] = "/tmp/tlsmend-crl-XXXXXX", root_path[] = "/tmp/tlsmend-root-XXXXXX", *pem;
+        int fd = mkstemp(path), root_fd = mkstemp(root_path);
+        const char *const lists[] = {path};
+        struct trust_params params = {.extra = root_path, .crl_files = lists, .crl_count = 1};
+
+        decoy.issuer = "issuer";
+        decoy.signer = self ? NULL : make_key(9);
+        leaf.key_ids = issuer.key_ids = ids;
+        top = case_make(&c, &root);
+        middle = case_make(&c, &issuer);
+        end = case_make(&c, &leaf);
+        between = case_make(&c, &decoy);
+        list.revoked[0] = end;
+        crl = make_crl(&list);
+        pem = make_pem("CERTIFICATE", top);
+        assert_int_equal(write(fd, crl.p, crl.n), crl.n);
+        assert_int_equal(write(root_fd, pem, strlen(pem)), strlen(pem));
+        buf_init(&error, 1000);
+        t = c.trust = trust_load(&params, &error);
+        assert_non_null(t);
+        case_send(&c, end);
+        case_send(&c, first ? between : middle);
+        case_send(&c, first ? middle : between);
+        assert_int_equal(case_judge(&c), REASON_CERT_REVOKED);
+
+        c.trust = NULL; /* without the list */
+        case_trust(&c, top);
+        about.leaf = end;
+        about.issuer = between;
+        c.ocsp = make_ocsp(&about);
+        assert_int_equal(case_judge(&c), REASON_OK);
+        assert_int_equal(c.got.ocsp, OCSP_INVALID);
+        trust_drop(&t);
+        assert_int_equal(unlink(path) + unlink(root_path) + close(fd) + close(root_fd), 0);
+        make_free(&crl);
+        free(pem);
+        buf_clear(&error);
+        case_end(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +483,7 @@ int main(void)
         cmocka_unit_test(deep_chains_c_cert_07),
         cmocka_unit_test(constraints_times_names_c_cert_07),
         cmocka_unit_test(many_constraints_c_cert_07),
+        cmocka_unit_test(a_false_issuer_on_the_path),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
