@@ -124,6 +124,8 @@ class Growth(Scenario):
             self.run(name, max(warm, 1000))
         result = self.run(name, max(self.total(name), 3 * self.clients))
         figures[key] = result["cpu"]
+        self.bench.say(f"    {name} {key}: {result['messages']} messages, {result['rate']:.0f}/s, CPU-s {result['cpu']:.4f}, "
+                       f"{result['full'] + result['resumed']} handshakes")
         for what in ("errors", "lost", "twice"):
             figures[what] += result[what]
 

@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -224,8 +225,10 @@ static double percentile(const struct load *l, double part)
 static void show(struct load *l)
 {
     const char *between = "";
+    struct rusage used;
     double seconds = l->last > l->begun ? (double)(l->last - l->begun) / 1e9 : 0;
 
+    (void)getrusage(RUSAGE_SELF, &used);
     qsort(l->latency, (size_t)l->delivered, sizeof(*l->latency), compare);
     (void)printf("{\"messages\": %" PRIu64 ", \"delivered\": %" PRIu64 ", \"broken\": %" PRIu64
                  ", \"unknown\": %" PRIu64 ", \"unsettled\": %" PRIu64 ", \"refused\": {",
@@ -244,7 +247,9 @@ static void show(struct load *l)
                  l->begun, l->last, seconds, seconds > 0 ? (double)l->delivered / seconds : 0);
     (void)printf("\"latency_ms\": {\"p50\": %.4f, \"p90\": %.4f, \"p99\": %.4f, \"max\": %.4f}, ",
                  percentile(l, 0.5), percentile(l, 0.9), percentile(l, 0.99), percentile(l, 1));
-    (void)printf("\"ids\": ");
+    (void)printf("\"cpu\": %.6f, \"ids\": ",
+                 (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+                     (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6);
     ids_print(&l->ids, 1, stdout);
     (void)puts("}");
 }

@@ -40,6 +40,10 @@ class Sink:
         if self._popen.stdout.readline() != "ready\n":
             raise SystemExit("bench: the sink did not start")
 
+    @property
+    def pid(self):
+        return self._popen.pid
+
     def counts(self):
         self._popen.send_signal(signal.SIGUSR1)
         return json.loads(self._popen.stdout.readline())

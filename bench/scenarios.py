@@ -34,7 +34,7 @@ class Scenario:
     peers = ("tlsmend", "postfix", "stunnel", "pump", "direct")
     delay = 0
     columns = (("rate", "delivered/s", 0), ("cpu", "CPU-s per 1,000", 3), ("p50", "p50 ms", 2), ("p99", "p99 ms", 2),
-               ("full", "full handshakes", 0), ("resumed", "resumed", 0))
+               ("full", "full handshakes", 0), ("resumed", "resumed", 0), ("harness", "CPU-s of load and sink", 3))
     goals = ()
 
     def __init__(self, bench):
@@ -79,12 +79,13 @@ class Scenario:
         """One load through one peer: what it gave, what it cost, what was lost."""
         peer = self.running[name]
         quiet(peer.pids)
-        before, cpu = self.sink.counts(), cpu_of(peer.pids())
+        before, cpu, sink_cpu = self.sink.counts(), cpu_of(peer.pids()), cpu_of([self.sink.pid])
         result = self.start(name, total, **more).wait()
         if peer.queues and result["delivered"]:
             self.sink.wait_messages(before["messages"] + result["delivered"], 300)
         after = self.sink.counts()
         cpu = cpu_of(peer.pids()) - cpu
+        harness = cpu_of([self.sink.pid]) - sink_cpu + result["cpu"]
         lost, twice = lost_and_twice([result], after)
         seconds = (max(after["last_ns"], result["last_ns"]) - result["begun_ns"]) / 1e9
         count = result["delivered"]
@@ -95,6 +96,7 @@ class Scenario:
                             f"{lost} lost, {twice} twice, {after['damaged'] - before['damaged']} damaged")
         return {"messages": count, "errors": errors, "lost": lost, "twice": twice, "seconds": seconds,
                 "rate": self.rates[name], "cpu": cpu / count * 1000 if peer.pids() and count else None,
+                "harness": harness / count * 1000 if count else None,
                 **({} if peer.queues else result["latency_ms"]),
                 "handshakes": after["full"] - before["full"] + after["resumed"] - before["resumed"],
                 "full": after["full"] - before["full"], "resumed": after["resumed"] - before["resumed"],
