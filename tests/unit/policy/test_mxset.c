@@ -102,6 +102,34 @@ static void test_shuffle(void **state)
     }
 }
 
+/* RFC 5321 5.1, C-MX-01, once for each mail: a preference never goes before a better one, every order of the
+ * equal ones comes about equally often, and each host once. */
+static void test_order_for_each_mail(void **state)
+{
+    static const int preferences[] = {5, 10, 10, 10, 20, 20};
+    unsigned orders[6][2] = {{0}};
+
+    (void)state;
+    for (uint64_t seed = 0; seed < 6000; seed++) {
+        size_t order[6];
+
+        mx_order(preferences, 6, seed * UINT64_C(0x9e3779b97f4a7c15), order);
+        assert_int_equal(order[0], 0);
+        assert_int_equal(order[1] + order[2] + order[3], 1 + 2 + 3);
+        assert_int_equal(order[4] + order[5], 4 + 5);
+        for (size_t i = 1; i < 6; i++) {
+            assert_int_equal(preferences[order[i]], preferences[i]);
+            assert_true(order[i] != order[i - 1]);
+        }
+        assert_true(order[1] != order[3]);
+        orders[(order[1] - 1) * 2 + (order[2] > order[3])][order[4] == 5]++;
+    }
+    for (size_t i = 0; i < 6; i++)
+        for (size_t k = 0; k < 2; k++)
+            assert_in_range(orders[i][k], 400, 600);
+    mx_order(preferences, 0, 1, NULL);
+}
+
 static void test_many_records(void **state)
 {
     size_t count = 5000, refused;
@@ -258,9 +286,13 @@ static void test_targets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sort),         cmocka_unit_test(test_shuffle),
-        cmocka_unit_test(test_many_records), cmocka_unit_test(test_judge),
-        cmocka_unit_test(test_targets),      cmocka_unit_test(test_judge_wildcard_listener),
+        cmocka_unit_test(test_sort),
+        cmocka_unit_test(test_shuffle),
+        cmocka_unit_test(test_order_for_each_mail),
+        cmocka_unit_test(test_many_records),
+        cmocka_unit_test(test_judge),
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_judge_wildcard_listener),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

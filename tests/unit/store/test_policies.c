@@ -345,6 +345,39 @@ static void c_ops_03_clock(void **state)
     store_close(&s);
 }
 
+/* C-STS-07, C-STS-09: a decision by a policy holds as long as it is this one, and is a use of it. */
+static void still_the_same(void **state)
+{
+    struct store *s = rig_memory(10);
+    struct policies *p = store_policies(s);
+    const struct policy_entry *e, *later;
+
+    (void)state;
+    assert_true(policies_still(p, "example.org", NULL, NOW));
+    policies_failed(p, "example.org", "1", NOW);
+    assert_true(policies_still(p, "example.org", NULL, NOW)); /* there is still none */
+    assert_true(rig_put(s, "example.org", NOW));
+    assert_false(policies_still(p, "example.org", NULL, NOW));
+    e = policies_find(p, "example.org");
+    assert_true(policies_still(p, "example.org", e, NOW + HOUR));
+    assert_false(policies_still(p, "other.example", e, NOW + HOUR));
+    later = policies_find(p, "example.org");
+    assert_int_equal(later->held.used, NOW + HOUR);
+    policies_failed(p, "example.org", "2", NOW + HOUR);
+    assert_true(policies_still(p, "example.org", e, NOW + HOUR));
+    assert_true(policies_still(p, "example.org", later, NOW + HOUR));
+    assert_true(rig_put(s, "example.org", NOW + DAY)); /* the same text, and a new life */
+    assert_false(policies_still(p, "example.org", e, NOW + DAY));
+    policy_entry_drop(&e);
+    e = policies_find(p, "example.org");
+    policies_remove(p, "example.org");
+    assert_false(policies_still(p, "example.org", e, NOW + DAY));
+    assert_true(policies_still(p, "example.org", NULL, NOW + DAY));
+    policy_entry_drop(&e);
+    policy_entry_drop(&later);
+    store_close(&s);
+}
+
 static void many(void **state)
 {
     struct store *s = rig_memory(MANY);
@@ -454,6 +487,7 @@ int main(void)
         cmocka_unit_test(c_sts_09_dropped),
         cmocka_unit_test(c_ops_03_clock),
         cmocka_unit_test(one_claims),
+        cmocka_unit_test(still_the_same),
         cmocka_unit_test(many),
         cmocka_unit_test_setup_teardown(threads, rig_setup, rig_teardown),
     };
