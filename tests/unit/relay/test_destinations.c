@@ -517,6 +517,8 @@ static void dates(void **state)
     assert_int_equal(d->dates_until, 1000 + 604800000);
     assert_true(destination_good(d, 0, d->dates_until - 1));
     assert_false(destination_good(d, 0, d->dates_until));
+    assert_true(destination_good(d, 0, 1000 - 604800000));
+    assert_false(destination_good(d, 0, 999 - 604800000)); /* the clock was set back */
     destination_lives(d, 200); /* never longer */
     assert_int_equal(d->good_until, 100);
     destination_lives(d, 50);
