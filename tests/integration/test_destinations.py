@@ -208,7 +208,7 @@ def test_an_override_ends_on_its_date(scene):
 def test_a_reload_takes_effect_at_once(scene):
     domain = scene.domain()
     mx, other = scene.hostile(domain), scene.hostile(scene.domain())
-    tlsmend = daemon(scene, **NO_STS)
+    tlsmend = daemon(scene, clock="wall", **NO_STS)
     old = scene.client(tlsmend)
     old.ehlo()
     assert [r.code for r in old.envelope(SENDER, [domain.address()])] == [250, 250]
@@ -218,7 +218,10 @@ def test_a_reload_takes_effect_at_once(scene):
     assert send(scene, tlsmend, domain).code == 250
     assert (len(mx.mails), len(other.mails)) == (0, 1)
     assert old.data(smtpc.message()).code == 250 and len(mx.mails) == 1   # ends as it began
+    tlsmend.clock.turn(LATER)
+    capture = scene.capture()
     assert send(scene, tlsmend, domain).code == 250 and len(other.mails) == 2
+    assert not questions(capture)   # kept by the new configuration
 
 
 # -- what is never kept ---------------------------------------------------------------------------
