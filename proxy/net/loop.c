@@ -12,6 +12,7 @@
 
 #include "proxy/base/invariant.h"
 #include "proxy/base/mem.h"
+#include "proxy/net/event_memory_internal.h"
 #include "proxy/net/loop_internal.h"
 #include "proxy/net/watchdog_internal.h"
 
@@ -280,6 +281,7 @@ struct loop *loop_new(void)
     (void)pthread_mutex_init(&l->lock, NULL);
     atomic_init(&l->stopping, false);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    event_memory_install();
     /* Objects hold their events inside: the library that runs must be of the kind that we were built with. */
     INVARIANT(event_get_struct_event_size() <= sizeof(struct event));
     if (l->wake_fd < 0 || !open_base(l))

@@ -249,9 +249,30 @@ struct pool *pool_new(struct loop *l, uint64_t seed, void (*leave)(struct pool_e
     return p;
 }
 
+static bool is_too_many(const struct pool *p, const struct pool_entry *e)
+{
+    const struct pool_limits *l = &p->limits;
+
+    return l->idle_time == 0 || e->host->idle > l->idle_per_host || p->usage.idle > l->idle ||
+           (l->per_host > 0 && e->host->open > l->per_host) ||
+           (l->connections > 0 && p->usage.open > l->connections);
+}
+
 void pool_set_limits(struct pool *p, const struct pool_limits *limits)
 {
+    mono_ms last = loop_now(p->loop) + limits->idle_time;
+    struct pool_entry *next;
+
     p->limits = *limits;
+    for (struct pool_entry *e = TAILQ_FIRST(&p->waiting); e != NULL; e = next) {
+        next = TAILQ_NEXT(e, by_age);
+        if (is_too_many(p, e))
+            send_away(p, e);
+        else if (e->leaves_at > last)
+            e->leaves_at = last; /* the order stays */
+    }
+    timer_disarm(p->timer);
+    arm(p);
 }
 
 void pool_free(struct pool **held)

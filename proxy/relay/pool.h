@@ -66,8 +66,9 @@ struct pool_usage {
     uint64_t opened, reused, died_idle;
 };
 
-/* `leave` comes from the loop, or inside pool_put(), pool_admit(), pool_flush(). */
+/* `leave` comes from the loop, or inside pool_put(), pool_admit(), pool_set_limits(), pool_flush(). */
 struct pool *pool_new(struct loop *l, uint64_t seed, void (*leave)(struct pool_entry *e));
+/* Those that wait and are too many by the new limits leave, the oldest first. */
 void pool_set_limits(struct pool *p, const struct pool_limits *limits);
 /* All that wait leave; `closing`: and none will wait any more. */
 void pool_flush(struct pool *p, bool closing);

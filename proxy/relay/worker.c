@@ -14,6 +14,7 @@
 #include "proxy/relay/arrival.h"
 #include "proxy/relay/destinations.h"
 #include "proxy/relay/envelope.h"
+#include "proxy/relay/heap.h"
 #include "proxy/relay/pool.h"
 #include "proxy/relay/sts.h"
 #include "proxy/relay/transaction.h"
@@ -43,6 +44,7 @@ struct worker {
     atomic_llong grace_ms; /* main's word about the end */
     struct timer *grace, *resume;
     struct ledger_watch *ledger_watch;
+    struct heap_watch *heap;
     bool paused, ending;
     bool validate; /* DNSSEC: see dnssec.h */
 };
@@ -105,6 +107,15 @@ static void set_pool_limits(struct worker *w)
                                  .idle_time = set->pool.idle_time};
 
     pool_set_limits(w->services.pool, &limits);
+}
+
+static size_t crowd(const void *owner)
+{
+    const struct worker *w = owner;
+    struct pool_usage u;
+
+    pool_usage(w->services.pool, &u);
+    return w->sessions.count + u.open;
 }
 
 /* ---- sessions ---- */
@@ -202,6 +213,7 @@ static void on_accepted(void *owner, int fd, const struct addr *peer)
     (void)snprintf(id, sizeof(id), "%08llx-%x-%x",
                    (unsigned long long)(loop_wall() / 1000) & 0xffffffffu, w->index, ++w->counter);
     atomic_fetch_add(&w->shared->sessions, 1);
+    heap_watch_grew(w->heap);
     if (!arrival_begin(&p, &session_events, w))
         atomic_fetch_sub(&w->shared->sessions, 1);
     else if (too_many_to_greet(w))
@@ -312,6 +324,7 @@ static void *worker_main(void *arg)
     pool_free(&w->services.pool);
     destinations_free(&w->services.destinations);
     sts_agent_free(&w->services.sts);
+    heap_watch_free(&w->heap);
     timer_free(&w->grace);
     timer_free(&w->resume);
     resolver_share_drop(&w->services.resolver);
@@ -363,6 +376,7 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     w->services.tls_sessions = p->shared->tls_sessions;
     w->services.pool = pool_new(w->services.loop, w->services.seed, upstream_leave_pool);
     set_pool_limits(w);
+    w->heap = heap_watch_new(w->services.loop, crowd, w);
     set_gates(w, w->snapshot, p->listen_fds);
     w->services.sts = sts_agent_new(&w->services, p->fetches);
     w->services.destinations = destinations_new(&w->services, w->snapshot);
