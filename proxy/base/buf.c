@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,18 +69,36 @@ bool buf_addc(struct buf *b, char c)
     return buf_add(b, slice_of(&c, 1));
 }
 
+/* What is not yet in use, the byte for a NUL included. */
+static size_t spare(const struct buf *b)
+{
+    return b->size - b->n;
+}
+
 bool buf_addf(struct buf *b, const char *format, ...)
 {
-    va_list args;
-    char *text;
-    bool ok;
+    va_list args, again;
+    size_t n;
+    int size;
 
     va_start(args, format);
-    text = mem_vformat(format, args);
+    va_copy(again, args);
+    if (spare(b) == 0 && b->n < b->cap)
+        grow(b, b->n + 1);
+    /* Most texts fit in the room that there is; the others are written twice. */
+    size = vsnprintf(b->p != NULL ? b->p + b->n : NULL, spare(b), format, args);
+    INVARIANT(size >= 0); /* only a format or wide character that we wrote wrongly */
+    n = (size_t)size;
+    if (n <= b->cap - b->n && n >= spare(b)) {
+        grow(b, b->n + n + 1);
+        (void)vsnprintf(b->p + b->n, spare(b), format, again);
+    }
+    va_end(again);
     va_end(args);
-    ok = buf_add(b, slice_str(text));
-    free(text);
-    return ok;
+    if (n > b->cap - b->n)
+        return false;
+    b->n += n;
+    return true;
 }
 
 void buf_consume(struct buf *b, size_t n)

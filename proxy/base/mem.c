@@ -66,15 +66,9 @@ char *mem_format(const char *format, ...)
 
 char *mem_vformat(const char *format, va_list args)
 {
-    va_list again;
     char *text;
-    int n;
 
-    va_copy(again, args);
-    n = vsnprintf(NULL, 0, format, args);
-    INVARIANT(n >= 0); /* only a format or wide character that we wrote wrongly */
-    text = mem_zalloc((size_t)n + 1);
-    (void)vsnprintf(text, (size_t)n + 1, format, again);
-    va_end(again);
+    if (vasprintf(&text, format, args) < 0)
+        out_of_memory(strlen(format));
     return text;
 }
