@@ -4,7 +4,8 @@
  *   - how the MX's bytes are cut changes no event and no byte of output;
  *   - an event says what the wire says: the n-th reply stands for the n-th command that left, and
  *     each command is answered once (C-OUT-08, C-OUT-09);
- *   - a reply that no command on the wire asked for is the end (C-OUT-09);
+ *   - a reply that no command on the wire asked for is the end (C-OUT-09), and so is a yes to DATA
+ *     that has nobody to go to;
  *   - content and the final dot leave only behind a 354 that came for one recipient or more, and no
  *     command leaves between DATA and its answer;
  *   - no MAIL leaves in clear, or over TLS that is not enough, when the demand owes more (C-TLS-04,
@@ -54,7 +55,8 @@ struct wire {
     char line[8];        /* of the MX, its first bytes */
     size_t line_n, said; /* said: lines of this reply */
     bool due;            /* something was owed when the reply began */
-    bool unasked, lost;  /* lost: no reply by the grammar, nothing is known from there on */
+    bool over;           /* what was heard must be the end of the machine */
+    bool lost;           /* it was no reply by the grammar: nothing is known from there on */
     bool in_body;        /* lines of ours are content */
     unsigned mail, rcpt[COMMANDS], data, end; /* replies in the transaction on the wire; 0: none */
     unsigned rcpts, rcpts_answered, accepted;
@@ -62,8 +64,8 @@ struct wire {
 
 struct side {
     struct outbound *o;
-    struct buf trace;     /* events, and all bytes of output */
-    struct demand demand; /* in force */
+    struct buf trace;                  /* events, and all bytes of output */
+    struct demand demands[2], *demand; /* in force */
     struct tls_reached reached;
     bool last_was_starttls;
     bool ahead;        /* DATA was given ahead and is not answered */
@@ -128,7 +130,7 @@ static void wire_reply(struct wire *w, unsigned code)
 
     w->said = 0;
     if (!w->due) {
-        w->unasked = true;
+        w->over = true;
         return;
     }
     memmove(w->owed, w->owed + 1, --w->owed_n);
@@ -140,6 +142,7 @@ static void wire_reply(struct wire *w, unsigned code)
     } else if (command == 'D') {
         w->data = code;
         w->in_body = code == 354;
+        w->over = code < 400 && !(code == 354 && w->mail / 100 == 2 && w->accepted > 0);
     } else if (command == '.') {
         w->end = code;
     }
@@ -149,7 +152,7 @@ static void wire_hears(struct wire *w, char c)
 {
     const char *p = w->line;
 
-    if (w->lost || w->unasked)
+    if (w->lost || w->over)
         return;
     if (w->line_n == 0 && w->said == 0)
         w->due = w->owed_n > 0;
@@ -184,7 +187,7 @@ static void feed(struct side *s, struct slice in)
         note(s, ev, &what);
         in = slice_from(in, used);
     }
-    CHECK(!s->w.unasked || outbound_phase(s->o) == OUTBOUND_PHASE_DEAD ||
+    CHECK(!s->w.over || outbound_phase(s->o) == OUTBOUND_PHASE_DEAD ||
           outbound_phase(s->o) == OUTBOUND_PHASE_QUIT); /* nothing depends on it there */
 }
 
@@ -198,8 +201,8 @@ static void wire_transaction(struct side *s, struct slice line)
     s->w.mail = s->w.data = s->w.end = s->w.rcpts = s->w.rcpts_answered = s->w.accepted = 0;
     s->reached.requiretls = s->reached.tls && outbound_facts(s->o)->ehlo.requiretls;
     CHECK(s->w.owed_n == 0);
-    CHECK(demand_met(&s->demand, &s->reached));
-    CHECK(slice_ihas(line, SLICE(" REQUIRETLS\r")) == ((s->demand.needs & NEED_REQUIRETLS) != 0));
+    CHECK(demand_met(s->demand, &s->reached));
+    CHECK(slice_ihas(line, SLICE(" REQUIRETLS\r")) == ((s->demand->needs & NEED_REQUIRETLS) != 0));
 }
 
 /* A line of ours leaves, without its LF. */
@@ -278,12 +281,13 @@ static void renew(struct side *s, unsigned char choice)
 {
     bool tls = s->reached.tls, met;
 
-    s->demand = demand_by((unsigned char)(choice * 37));
+    s->demand = s->demand == &s->demands[0] ? &s->demands[1] : &s->demands[0];
+    *s->demand = demand_by((unsigned char)(choice * 37));
     s->reached = reached_by((unsigned char)(choice * 11));
-    met = outbound_renew(s->o, &s->demand, &s->reached);
+    met = outbound_renew(s->o, s->demand, &s->reached);
     s->reached.tls = tls;
     s->reached.requiretls = tls && outbound_facts(s->o)->ehlo.requiretls;
-    CHECK(met == demand_met(&s->demand, &s->reached));
+    CHECK(met == demand_met(s->demand, &s->reached));
 }
 
 static void act_ready(struct side *s, unsigned char choice)
@@ -378,11 +382,11 @@ static void act(struct side *s, unsigned char choice)
 
 static void side_start(struct side *s, unsigned char choice)
 {
-    *s = (struct side){.demand = demand_by(choice & 0x7f)};
+    *s = (struct side){.demands[0] = demand_by(choice & 0x7f), .demand = &s->demands[0]};
     struct outbound_params params = {
         .helo_name = "relay.example",
-        .demand = &s->demand,
-        .plaintext = choice >= 128 && s->demand.level == LEVEL_MAY && s->demand.needs == 0,
+        .demand = s->demand,
+        .plaintext = choice >= 128 && s->demand->level == LEVEL_MAY && s->demand->needs == 0,
     };
 
     s->o = outbound_new(&params);
