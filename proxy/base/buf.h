@@ -21,8 +21,8 @@ struct buf {
 };
 
 void buf_init(struct buf *b, size_t cap);
-void buf_clear(struct buf *b); /* frees; the buf is empty and usable again */
-void buf_reset(struct buf *b); /* n = 0, keeps the memory */
+void buf_clear(struct buf *b);             /* frees; the buf is empty and usable again */
+void buf_reset(struct buf *b);             /* n = 0, keeps the memory */
 bool buf_reserve(struct buf *b, size_t n); /* room for n more bytes, allocated at once */
 bool buf_add(struct buf *b, struct slice s);
 bool buf_addc(struct buf *b, char c);

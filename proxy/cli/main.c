@@ -27,10 +27,12 @@ static const struct subcommand {
     int (*call)(int argc, char **argv);
 } subcommands[] = {
     {"run", "[-c FILE]", "take mail from legacy MTAs and deliver it over TLS",
-     CONFIG_OPTION "\n"
-                   "tlsmend stays in the foreground.  SIGHUP reads the configuration again, "
-                   "SIGTERM and SIGINT end\n"
-                   "after the running transactions, SIGUSR1 opens log files again.\n",
+     CONFIG_OPTION
+     "\n"
+     "tlsmend stays in the foreground.  SIGHUP reads the configuration again, "
+     "SIGTERM and SIGINT end\n"
+     "after the running transactions, SIGUSR1 opens log files again, SIGUSR2 logs what is\n"
+     "held just now.\n",
      run_command},
     {"check", "[-c FILE | --rows]", "judge a configuration and print what is in effect",
      CONFIG_OPTION

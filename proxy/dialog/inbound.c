@@ -335,3 +335,17 @@ const struct xforward *inbound_xforward(const struct inbound *in)
 
     return in->xforward != NULL ? in->xforward : &none;
 }
+
+size_t inbound_memory(const struct inbound *in)
+{
+    size_t n = sizeof(*in) + in->line.size + in->output.size + in->finals.text.size +
+               in->slot_room * sizeof(*in->slots) + strlen(in->params.helo_name);
+
+    for (unsigned i = 0; i < in->slot_count; i++)
+        n += in->slots[i].wire.size;
+    if (in->finals.waiting != NULL)
+        n += in->accepted * sizeof(*in->finals.waiting);
+    if (in->helo != NULL)
+        n += strlen(in->helo) + 1;
+    return in->xforward != NULL ? n + sizeof(*in->xforward) : n;
+}

@@ -158,5 +158,6 @@ bool inbound_esmtp(const struct inbound *in);       /* EHLO or LHLO was said, no
 const char *inbound_helo(const struct inbound *in); /* escaped already; "" before */
 enum client_kind inbound_client_kind(const struct inbound *in); /* by the commands so far */
 const struct xforward *inbound_xforward(const struct inbound *in);
+size_t inbound_memory(const struct inbound *in); /* bytes that it holds just now */
 
 #endif

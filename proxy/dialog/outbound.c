@@ -496,3 +496,13 @@ const struct outbound_facts *outbound_facts(const struct outbound *o)
 {
     return &o->facts;
 }
+
+size_t outbound_memory(const struct outbound *o)
+{
+    const struct outbound_facts *f = &o->facts;
+    size_t n = sizeof(*o) + o->output.size + o->waiting.size + o->reply.text.size;
+
+    n += strlen(o->helo_name) + strlen(f->greeting) + strlen(f->ehlo_reply) +
+         strlen(f->starttls_reply);
+    return o->detail != NULL ? n + strlen(o->detail) : n;
+}

@@ -242,5 +242,6 @@ struct outbound_facts {
     uint64_t body_bytes;
 };
 const struct outbound_facts *outbound_facts(const struct outbound *o);
+size_t outbound_memory(const struct outbound *o); /* bytes that it holds just now */
 
 #endif

@@ -438,6 +438,11 @@ bool stream_local(const struct stream *s, struct addr *out)
     return s->fd >= 0 && sockaddr_local(s->fd, out);
 }
 
+size_t stream_footprint(const struct stream *s)
+{
+    return sizeof(*s) + stream_memory(s) + (s->tls != NULL ? sizeof(*s->tls) : 0);
+}
+
 size_t stream_memory(const struct stream *s)
 {
     size_t n = queue_memory(&s->in) + queue_memory(&s->out);

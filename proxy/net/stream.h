@@ -88,5 +88,7 @@ const struct addr *stream_peer(const struct stream *s);
 bool stream_local(const struct stream *s, struct addr *out);
 /* Bytes of memory that the stream's buffers hold just now. */
 size_t stream_memory(const struct stream *s);
+/* With its structures; what the TLS library has for the connection it does not tell. */
+size_t stream_footprint(const struct stream *s);
 
 #endif

@@ -19,6 +19,7 @@
 #include "proxy/relay/refresher.h"
 #include "proxy/relay/sinks.h"
 #include "proxy/relay/snapshot.h"
+#include "proxy/relay/status.h"
 #include "proxy/relay/worker.h"
 #include "proxy/store/log.h"
 #include "proxy/store/store.h"
@@ -44,6 +45,7 @@ struct daemon {
     struct dnssec_watch *dnssec;
     char watch_error[512]; /* what the last look at the trust store files ended with */
     wall_ms looked;        /* at the dates of the overrides */
+    mono_ms started;
     bool ending;
 };
 
@@ -282,6 +284,17 @@ static void on_usr1(void *owner)
     log_reopen(d->log);
 }
 
+static void on_usr2(void *owner)
+{
+    const struct daemon *d = owner;
+    struct services sv = {.log = d->log, .tls_sessions = d->shared.tls_sessions};
+    struct status_process p = {d->worker_count, atomic_load(&d->shared.sessions), d->started};
+
+    status_log_process(&sv, &p);
+    for (unsigned i = 0; i < d->worker_count; i++)
+        worker_status(d->workers[i]);
+}
+
 /* Overrides that ended since we last looked. */
 static void tell_expired(struct daemon *d)
 {
@@ -404,7 +417,8 @@ static void finish(struct daemon *d, bool was_started)
 static bool catch_signals(struct daemon *d)
 {
     return loop_signal(d->loop, SIGHUP, on_hup, d) && loop_signal(d->loop, SIGUSR1, on_usr1, d) &&
-           loop_signal(d->loop, SIGTERM, on_term, d) && loop_signal(d->loop, SIGINT, on_term, d);
+           loop_signal(d->loop, SIGUSR2, on_usr2, d) && loop_signal(d->loop, SIGTERM, on_term, d) &&
+           loop_signal(d->loop, SIGINT, on_term, d);
 }
 
 /* Signals are main's: threads made while they are blocked inherit that. */
@@ -415,6 +429,7 @@ static void block_signals(bool block)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGHUP);
     (void)sigaddset(&set, SIGUSR1);
+    (void)sigaddset(&set, SIGUSR2);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
     (void)pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
@@ -462,6 +477,7 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
     }
     log_start_record(d);
     d->looked = loop_wall();
+    d->started = clock_mono();
     d->watch = timer_new(d->loop, on_watch, d);
     timer_arm(d->watch, d->settings->tls.trust_check);
     watch_dnssec(d);

@@ -47,8 +47,7 @@ struct destination_host {
     struct destination_dane dane;
     bool sts_listed;         /* by the MTA-STS policy in force */
     const char *why_skipped; /* with demand.skip: in words, for log and reply; "" else */
-    unsigned char
-        digest[TLS_DIGEST_LENGTH]; /* of host_request: which connections are alike */
+    unsigned char digest[TLS_DIGEST_LENGTH]; /* of host_request: which connections are alike */
 };
 
 /* What the mail and its listener ask for, beside the configuration. */

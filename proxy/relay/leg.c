@@ -380,6 +380,19 @@ void leg_abandon(struct leg *l, enum reason why)
     l->phase = LEG_DEAD;
 }
 
+size_t leg_memory(const struct leg *l)
+{
+    size_t n = sizeof(*l) + l->sent_count * sizeof(*l->sent) + l->kept_reply.text.size +
+               l->last_reply.text.size + l->data_reply.text.size + strlen(l->domain) +
+               strlen(l->mx);
+
+    if (l->targets != NULL)
+        n += l->dest->target_count * sizeof(*l->targets);
+    for (size_t i = 0; i < l->recipient_count; i++)
+        n += sizeof(l->recipients[i]) + strlen(l->recipients[i].path);
+    return n;
+}
+
 const char *leg_id(const struct leg *l)
 {
     return l->id;

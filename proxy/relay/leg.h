@@ -64,6 +64,7 @@ bool leg_in_doubt(const struct leg *l);
  * so far. */
 void leg_abandon(struct leg *l, enum reason why);
 const char *leg_id(const struct leg *l);
-void leg_free(struct leg **l); /* abandons what is open; NULL is fine */
+size_t leg_memory(const struct leg *l); /* bytes; without its connection and destination */
+void leg_free(struct leg **l);          /* abandons what is open; NULL is fine */
 
 #endif

@@ -54,6 +54,7 @@ struct services {
     struct pool *pool;                 /* the same */
     uint64_t seed;            /* for the shuffle of equal MX hosts; changes with each use */
     mono_ms ip6_broken_until; /* C-MX-10: no IPv6 first before that */
+    LIST_HEAD(upstreams, upstream) upstreams; /* all there are */
     struct upstream
         *leaving; /* upstreams that say RSET or QUIT without an owner (upstream.c keeps the list) */
 };

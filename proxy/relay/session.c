@@ -449,6 +449,20 @@ struct session *session_new(const struct session_params *p, const struct session
     return s;
 }
 
+void session_list_memory(const struct session_list *list, size_t *sessions, size_t *transactions)
+{
+    *sessions = *transactions = 0;
+    for (const struct session *s = list->first; s != NULL; s = s->next) {
+        *sessions += sizeof(*s) + inbound_memory(s->in);
+        if (s->stream != NULL)
+            *sessions += stream_footprint(s->stream);
+        if (s->transaction != NULL)
+            *transactions += transaction_memory(s->transaction);
+        if (s->told != NULL)
+            *transactions += transaction_memory(s->told);
+    }
+}
+
 void session_list_shutdown(struct session_list *list)
 {
     struct session *next;

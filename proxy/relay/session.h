@@ -48,6 +48,8 @@ struct session_params {
 
 struct session *session_new(const struct session_params *p, const struct session_events *on,
                             void *owner);
+/* Bytes of memory: of the sessions themselves, and of their transactions without the connections of these. */
+void session_list_memory(const struct session_list *list, size_t *sessions, size_t *transactions);
 /* Between transactions: 421 and close; inside one: when it ends. */
 void session_list_shutdown(struct session_list *list);
 /* Now, without a word. `closed` is still told. */

@@ -65,6 +65,7 @@ void transaction_body(struct transaction *t, struct slice content);
 void transaction_body_refused(struct transaction *t, enum reason why);
 void transaction_end(struct transaction *t, unsigned slot, enum client_kind kind);
 bool transaction_has_room(const struct transaction *t);
+size_t transaction_memory(const struct transaction *t); /* bytes; without its connections */
 /* The dot came and the answer is not there yet. */
 bool transaction_awaits_final(const struct transaction *t);
 /* Nobody hears the final answer, or has heard the one just given: what was delivered is for the

@@ -376,6 +376,23 @@ void transaction_assign_alone(struct transaction *t, size_t index)
     }
 }
 
+size_t transaction_memory(const struct transaction *t)
+{
+    size_t n = sizeof(*t) + t->count * sizeof(*t->recipients) + strlen(t->envelope.sender);
+
+    if (t->header != NULL)
+        n += sizeof(*t->header);
+    for (size_t i = 0; i < t->count; i++) {
+        const struct recipient *r = &t->recipients[i];
+
+        n += strlen(r->path) + strlen(r->domain) + strlen(r->mx) + strlen(r->address) +
+             r->reply.text.size;
+    }
+    for (size_t i = 0; i < t->leg_count; i++)
+        n += sizeof(*t->legs[i]) + (t->legs[i]->leg != NULL ? leg_memory(t->legs[i]->leg) : 0);
+    return n;
+}
+
 void transaction_legs_free(struct transaction *t)
 {
     for (size_t i = 0; i < t->leg_count; i++) {

@@ -26,6 +26,7 @@ static void upstream_free(void *owner)
 {
     struct upstream *u = OBJ_CAST(upstream, UPSTREAM_MAGIC, owner);
 
+    LIST_REMOVE(u, all);
     outbound_free(&u->out);
     attempt_clear(&u->attempt);
     reply_clear(&u->late_reply);
@@ -200,6 +201,20 @@ void upstream_discard(struct upstream **held)
     cut(u);
 }
 
+size_t upstreams_memory(const struct services *sv)
+{
+    const struct upstream *u;
+    size_t n = 0;
+
+    LIST_FOREACH(u, &sv->upstreams, all)
+    {
+        n += sizeof(*u) + outbound_memory(u->out) + u->attempt.reply.text.size;
+        if (u->stream != NULL)
+            n += stream_footprint(u->stream);
+    }
+    return n;
+}
+
 void upstream_cut_leaving(struct services *sv)
 {
     while (sv->leaving != NULL)
@@ -282,6 +297,7 @@ struct upstream *upstream_open(const struct upstream_params *p, const struct ups
     u->write_high = write_high(settings_of(u), 1);
     u->rung = p->rung;
     u->tls = &no_tls;
+    LIST_INSERT_HEAD(&u->services->upstreams, u, all);
     reply_init(&u->late_reply);
     begin_mail(u, p, on, owner);
     (void)snprintf(u->opener, sizeof(u->opener), "%s", u->attempt.id);

@@ -88,6 +88,7 @@ void upstream_discard(struct upstream **u);
 /* For pool_new(). */
 struct pool_entry;
 void upstream_leave_pool(struct pool_entry *e);
+size_t upstreams_memory(const struct services *sv); /* bytes, of all of them */
 /* The worker ends: cut those that are still saying RSET or QUIT. */
 void upstream_cut_leaving(struct services *sv);
 /* Log the attempt and cut the connection now: no QUIT, no final dot. */

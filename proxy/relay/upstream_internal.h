@@ -38,7 +38,8 @@ struct upstream {
     bool pumping;
     bool dead; /* failed was told, or nobody is there to be told */
 
-    struct pool_entry place; /* counted in the pool from upstream_open() on */
+    LIST_ENTRY(upstream) all; /* in services->upstreams */
+    struct pool_entry place;  /* counted in the pool from upstream_open() on */
     struct pool_key key;
     unsigned mails;                /* MAIL commands so far */
     char opener[ATTEMPT_ID_MAX];   /* the attempt that made the connection */

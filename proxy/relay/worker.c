@@ -16,6 +16,7 @@
 #include "proxy/relay/envelope.h"
 #include "proxy/relay/heap.h"
 #include "proxy/relay/pool.h"
+#include "proxy/relay/status.h"
 #include "proxy/relay/sts.h"
 #include "proxy/relay/transaction.h"
 #include "proxy/relay/upstream.h"
@@ -363,6 +364,7 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     w->services.rungs = store_rungs(p->shared->store);
     w->services.ledger = store_ledger(p->shared->store);
     LIST_INIT(&w->services.ledger_waits);
+    LIST_INIT(&w->services.upstreams);
     w->snapshot = snapshot_hold(p->snapshot);
     w->services.log = p->shared->log;
     w->services.seed = (uint64_t)loop_wall() * 1000003u + p->index;
@@ -471,6 +473,18 @@ void worker_reload(struct worker *w, struct snapshot *s, const int *listen_fds)
     r->snapshot = snapshot_hold(s);
     memcpy(r->fds, listen_fds, count * sizeof(int));
     (void)loop_post(w->services.loop, take_reload, r); /* false only after worker_join() */
+}
+
+static void take_status(void *owner)
+{
+    struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, owner);
+
+    status_log_worker(&w->services, &w->sessions, w->index);
+}
+
+void worker_status(struct worker *w)
+{
+    (void)loop_post(w->services.loop, take_status, w);
 }
 
 static void take_shutdown(void *owner)

@@ -47,6 +47,8 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error);
 void worker_reload(struct worker *w, struct snapshot *s, const int *listen_fds);
 /* DNSSEC validation on or off, as dnssec.h found out. */
 void worker_set_validation(struct worker *w, bool validate);
+/* It logs its status record. */
+void worker_status(struct worker *w);
 /* Stop accepting, let transactions end for at most `grace_ms`, then cut. Call again with 0 to cut
  * now. */
 void worker_shutdown(struct worker *w, int64_t grace_ms);
