@@ -85,6 +85,7 @@ class Growth(Scenario):
     name = "growth"
     title = "S1 with more destinations (an MX and an address of its own each), and with more parallel sessions"
     peers = ("tlsmend",)
+    notes = ("![growth](plots/growth.svg)", "")
     destinations, sessions = (1, 10, 100, 1000), (10, 100, 1000, 5000)
     columns = (*((f"d{n}", f"{n} destinations", 4) for n in destinations), *((f"s{n}", f"{n} sessions", 4) for n in sessions))
     goals = (

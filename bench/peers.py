@@ -5,8 +5,10 @@ Every peer listens in the client namespace and delivers to the one sink over TLS
 host name.  `pids()` are all its processes, `config` is what RESULTS.md shows of its settings.
 """
 
+import os
 import pathlib
 import shutil
+import subprocess
 
 from lab.mta import SUBMIT_PORT
 from lab.postfix import PostfixClient
@@ -30,6 +32,7 @@ class TlsmendPeer:
         if not bench.has_pool:   # an older program
             settings.pop("pool")
         self._daemon = Tlsmend(bench.lab, bench.lab.new_directory("tlsmend"), settings)
+        self.version = version_of("tlsmend", os.environ["TLSMEND_BIN"], "--version")
         self.config = config_text({k: v for k, v in self._daemon.settings.items()
                                    if k not in ("store", "log", "resolver", "helo_name", "user", "listeners")})
 
@@ -92,6 +95,7 @@ class PostfixPeer:
         _TunedPostfix.mx, _TunedPostfix.host = bench.mx_address, bench.mx_host
         _TunedPostfix.roots = bench.lab.pki.trust_store.read_bytes()
         self._server = _TunedPostfix(bench.lab)
+        self.version = "Postfix " + self._server.tree.run(["postconf", "-hd", "mail_version"]).strip()
         self.config = self._server.main
         self.stop = self._server.stop
 
@@ -125,6 +129,7 @@ sessionResume = yes
 sessionCacheSize = 100000
 """
         path.write_text(self.config, encoding="ascii")
+        self.version = version_of("stunnel", STUNNEL, "-version")
         self._process = Process("stunnel", ["sh", "-c", f"ulimit -n $(ulimit -Hn) && exec {STUNNEL} {path}"],
                                 bench.lab.new_directory("stunnel.log"), ns=bench.lab.net.client)
         wait_for_port(bench.lab.net.client, self.to, self.port, self._process)
@@ -140,7 +145,7 @@ class PumpPeer:
     name, to, port = "pump", "127.0.0.1", PUMP_PORT
     secure = None
     queues = False
-    config = "bench/pump.c\n"
+    version, config = "", "bench/pump.c\n"
 
     def __init__(self, bench):
         argv = [str(bench.programs / "pump"), "--listen-port", str(PUMP_PORT), "--to", bench.mx_address, "--port",
@@ -158,7 +163,7 @@ class DirectPeer:
 
     name, port = "direct", MX_PORT
     queues = False
-    config = "bench/load.c with --ca and --host\n"
+    version, config = "", "bench/load.c with --ca and --host\n"
 
     def __init__(self, bench):
         self.to = bench.mx_address
@@ -171,7 +176,24 @@ class DirectPeer:
         pass
 
 
-PEERS = {peer.name: peer for peer in (TlsmendPeer, PostfixPeer, StunnelPeer, PumpPeer, DirectPeer)}
+class CeilingPeer(DirectPeer):
+    """No relay and no TLS: what load and sink can do at most."""
+
+    name = "ceiling"
+    config = "bench/load.c, in clear to the sink\n"
+
+    def __init__(self, bench):
+        super().__init__(bench)
+        self.secure = None
+
+
+PEERS = {p.name: p for p in (TlsmendPeer, PostfixPeer, StunnelPeer, PumpPeer, DirectPeer, CeilingPeer)}
+
+
+def version_of(word, *command):
+    """The line that begins with the word."""
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    return next((line for line in (run.stdout + run.stderr).splitlines() if line.startswith(word)), "")
 
 
 def copied(program, directory):

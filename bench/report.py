@@ -82,10 +82,10 @@ def write(root, outcomes, medians, rounds, seconds, warnings):
         lines += [f"## {scenario.name.upper()}: {scenario.title}", "", *table(scenario, results), ""]
         judged = [j for j in (goal.judge(m) for goal in scenario.goals) if j]
         lines += [*map(goal_line, judged), ""] if judged else []
-        lines += getattr(scenario, "notes", [])
+        lines += scenario.notes
     if warnings:
         lines += ["## What went wrong", "", *(f"- {w}" for w in warnings), ""]
     lines += ["## How each peer was set", ""]
-    for name, text in configs.items():
-        lines += [f"### {name}", "", "```", *text.rstrip("\n").split("\n"), "```", ""]
+    for name, (version, text) in configs.items():
+        lines += [f"### {name}" + (f": {version}" if version else ""), "", "```", *text.rstrip("\n").split("\n"), "```", ""]
     return "\n".join(lines).rstrip("\n") + "\n"

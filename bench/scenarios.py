@@ -31,7 +31,8 @@ def fixed(value):
 
 class Scenario:
     name = title = ""
-    peers = ("tlsmend", "postfix", "stunnel", "pump", "direct")
+    peers = ("tlsmend", "postfix", "stunnel", "pump", "direct", "ceiling")
+    notes = ()   # further lines of RESULTS.md
     delay = 0
     columns = (("rate", "delivered/s", 0), ("cpu", "CPU-s per 1,000", 3), ("p50", "p50 ms", 2), ("p99", "p99 ms", 2),
                ("full", "full handshakes", 0), ("resumed", "resumed", 0), ("harness", "CPU-s of load and sink", 3))
