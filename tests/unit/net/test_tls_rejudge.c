@@ -144,6 +144,30 @@ static void a_failed_attempt_has_no_certificate(void **state)
     resume_end(&r);
 }
 
+/* What was judged before the hello says nothing of a server that does not take the session. */
+static void another_certificate_is_judged(void **state)
+{
+    (void)state;
+    for (uint16_t version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        struct make self = {.subject = "self",
+                            .key = make_key(LEAF_KEY),
+                            .from = time(NULL) - TEST_DAY,
+                            .to = time(NULL) + TEST_DAY};
+        struct slice der = make_cert(&self);
+        struct resume_rig r;
+
+        resume_init(&r, version);
+        expect(&r, REASON_OK, false);
+        r.like.chain[0] = der;
+        SSL_CTX_free(r.server);
+        r.server = pair_server(&r.like);
+        pair_forget_tickets(r.server);
+        expect(&r, REASON_CERT_SELF_SIGNED, false);
+        resume_end(&r);
+        make_free(&der);
+    }
+}
+
 /* C-CERT-05: were the library not to ask at a resumption, it would not pass. */
 static void nothing_passes_unseen(void **state)
 {
@@ -214,6 +238,7 @@ int main(void)
         cmocka_unit_test(a_session_too_old_is_dropped),
         cmocka_unit_test(a_staple_goes_with_the_session),
         cmocka_unit_test(a_failed_attempt_has_no_certificate),
+        cmocka_unit_test(another_certificate_is_judged),
         cmocka_unit_test(nothing_passes_unseen),
         cmocka_unit_test(dane_is_judged_too),
     };

@@ -15,6 +15,7 @@ enum extension {
     EXT_GROUPS = 10,
     EXT_SIGNATURES = 13,
     EXT_PADDING = 21,
+    EXT_TICKET = 35,
     EXT_VERSIONS = 43,
     EXT_KEY_SHARE = 51,
 };
@@ -24,7 +25,7 @@ struct hello {
     size_t size; /* on the wire */
     size_t suites, tls13_suites, groups, signatures, shares, versions;
     uint16_t version[4];
-    bool ocsp, padding, mlkem, mlkem_share;
+    bool ocsp, padding, ticket, mlkem, mlkem_share;
 };
 
 static void read_extension(struct hello *h, uint16_t type, CBS *body)
@@ -34,6 +35,7 @@ static void read_extension(struct hello *h, uint16_t type, CBS *body)
 
     h->ocsp = h->ocsp || type == EXT_STATUS_REQUEST;
     h->padding = h->padding || type == EXT_PADDING;
+    h->ticket = h->ticket || type == EXT_TICKET;
     if (type == EXT_VERSIONS) {
         assert_true(CBS_get_u8_length_prefixed(body, &list));
         while (CBS_get_u16(&list, &id))
@@ -113,6 +115,7 @@ static void what_is_offered(void **state)
                   tls12.size);
 
     assert_true(full.ocsp);
+    assert_false(full.ticket || compact.ticket || tls12.ticket); /* no table of sessions */
     assert_int_equal(full.shares, 1);
     assert_int_equal(full.suites - full.tls13_suites, 6);
 

@@ -176,6 +176,10 @@ static void limits(void **state)
     assert_int_equal(tls_sessions_count(s), 0);
     tls_sessions_limit(s, 1);
     put(s, 1);
+    assert_true(tls_sessions_memory(s) > empty);
+    assert_true(take(s, 1));
+    assert_int_equal(tls_sessions_memory(s), empty);
+    put(s, 1);
     put(s, 1);
     assert_int_equal(tls_sessions_count(s), 1);
     tls_sessions_limit(s, 100000);
