@@ -10,16 +10,18 @@ static const struct command_error no_error = {0, NULL, NULL};
 
 struct command command_parse(struct slice line)
 {
+#define VERB(word)                                 \
+    {                                              \
+        {#word, sizeof(#word) - 1}, COMMAND_##word \
+    }
+    /* Those of each mail first. */
     static const struct {
-        const char *name;
+        struct slice name;
         enum command_verb verb;
     } verbs[] = {
-        {"HELO", COMMAND_HELO}, {"EHLO", COMMAND_EHLO},         {"MAIL", COMMAND_MAIL},
-        {"RCPT", COMMAND_RCPT}, {"DATA", COMMAND_DATA},         {"RSET", COMMAND_RSET},
-        {"NOOP", COMMAND_NOOP}, {"QUIT", COMMAND_QUIT},         {"VRFY", COMMAND_VRFY},
-        {"EXPN", COMMAND_EXPN}, {"HELP", COMMAND_HELP},         {"XFORWARD", COMMAND_XFORWARD},
-        {"BDAT", COMMAND_BDAT}, {"STARTTLS", COMMAND_STARTTLS}, {"AUTH", COMMAND_AUTH},
-        {"LHLO", COMMAND_LHLO},
+        VERB(MAIL),     VERB(RCPT), VERB(DATA), VERB(RSET),     VERB(QUIT), VERB(EHLO),
+        VERB(XFORWARD), VERB(HELO), VERB(LHLO), VERB(NOOP),     VERB(VRFY), VERB(EXPN),
+        VERB(HELP),     VERB(BDAT), VERB(AUTH), VERB(STARTTLS),
     };
     struct command c = {COMMAND_UNKNOWN, line};
     struct slice word;
@@ -30,8 +32,8 @@ struct command command_parse(struct slice line)
      */
     if (line.n > 0 && word.p != line.p)
         return c;
-    for (size_t i = 0; i < COUNT(verbs); i++)
-        if (slice_ieq(word, slice_str(verbs[i].name)))
+    for (size_t i = 0; i < COUNT(verbs) && c.verb == COMMAND_UNKNOWN; i++)
+        if (slice_ieq(word, verbs[i].name))
             c.verb = verbs[i].verb;
     return c;
 }

@@ -10,21 +10,25 @@
 #define LIMITS_ARGS_MAX 1024
 
 /* One row per keyword that is a plain yes; SIZE and LIMITS carry more and are below. */
+#define KEYWORD(word, member)                                   \
+    {                                                           \
+        {word, sizeof(word) - 1}, offsetof(struct ehlo, member) \
+    }
 static const struct keyword {
-    const char *name;
+    struct slice name;
     size_t at;
 } keywords[] = {
-    {"STARTTLS", offsetof(struct ehlo, starttls)},
-    {"PIPELINING", offsetof(struct ehlo, pipelining)},
-    {"8BITMIME", offsetof(struct ehlo, eightbitmime)},
-    {"ENHANCEDSTATUSCODES", offsetof(struct ehlo, enhancedstatuscodes)},
-    {"SIZE", offsetof(struct ehlo, size)},
-    {"SMTPUTF8", offsetof(struct ehlo, smtputf8)},
-    {"CHUNKING", offsetof(struct ehlo, chunking)},
-    {"DSN", offsetof(struct ehlo, dsn)},
-    {"REQUIRETLS", offsetof(struct ehlo, requiretls)},
-    {"PRDR", offsetof(struct ehlo, prdr)},
-    {"LIMITS", offsetof(struct ehlo, has_limits)},
+    KEYWORD("STARTTLS", starttls),
+    KEYWORD("PIPELINING", pipelining),
+    KEYWORD("8BITMIME", eightbitmime),
+    KEYWORD("ENHANCEDSTATUSCODES", enhancedstatuscodes),
+    KEYWORD("SIZE", size),
+    KEYWORD("SMTPUTF8", smtputf8),
+    KEYWORD("CHUNKING", chunking),
+    KEYWORD("DSN", dsn),
+    KEYWORD("REQUIRETLS", requiretls),
+    KEYWORD("PRDR", prdr),
+    KEYWORD("LIMITS", has_limits),
 };
 
 /* Cisco's inspection writes X over each letter of a keyword and A, B, ... over the last one. */
@@ -48,7 +52,7 @@ static void keyword_line(struct slice line, struct ehlo *out)
     line = slice_trim(line);
     out->masked = out->masked || is_masked(word);
     for (size_t i = 0; i < COUNT(keywords); i++)
-        if (slice_ieq(word, slice_str(keywords[i].name)))
+        if (slice_ieq(word, keywords[i].name))
             *(bool *)((char *)out + keywords[i].at) = true;
     /* RFC 1870 3: no number, or 0, is no fixed limit. */
     if (slice_ieq(word, SLICE("SIZE")) && slice_u64(line, UINT64_MAX, &size))

@@ -96,7 +96,9 @@ static size_t keep_run(struct reply_parser *p, const char *in, size_t n)
     n = end != NULL ? (size_t)(end - in) : n;
     end = n > 0 ? memchr(in, '\n', n) : NULL;
     n = end != NULL ? (size_t)(end - in) : n;
-    if (n > REPLY_BYTES_MAX - p->bytes || !buf_add(&p->into->text, slice_of(in, n)))
+    if (n > REPLY_BYTES_MAX - p->bytes)
+        n = REPLY_BYTES_MAX - p->bytes;
+    if (!buf_add(&p->into->text, slice_of(in, n)))
         return 0;
     p->bytes += n;
     return n;
