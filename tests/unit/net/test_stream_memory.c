@@ -189,6 +189,42 @@ static void much_that_stays_unread(void **state)
     crowd_close(&c);
 }
 
+/* ---- fairness ---- */
+
+static char order[64];
+
+static void note_order(struct ear *e, char event)
+{
+    size_t n = strlen(order);
+
+    (void)event;
+    if (n + 1 < sizeof(order))
+        order[n] = (char)('0' + (e - listening->ears));
+}
+
+/* A stream with very much to read takes its share of a turn, and the others theirs before it comes again. */
+static void a_busy_stream_waits_for_the_others(void **state)
+{
+    static char much[120000];
+    struct crowd c;
+
+    (void)state;
+    crowd_open(&c);
+    listening = &c;
+    for (int i = 0; i < CROWD; i++)
+        c.ears[i].and_then = note_order;
+    memset(order, 0, sizeof(order));
+    assert_int_equal(send(c.peers[2], much, sizeof(much), MSG_DONTWAIT), sizeof(much));
+    for (int i = 0; i < CROWD; i++)
+        if (i != 2)
+            assert_int_equal(write(c.peers[i], "x", 1), 1);
+    RIG_UNTIL(c.loop, c.ears[2].got.n == sizeof(much));
+    assert_true(strlen(order) > CROWD); /* the busy one came more than once */
+    for (int i = 0; i < CROWD; i++)
+        assert_non_null(memchr(order, '0' + i, CROWD));
+    crowd_close(&c);
+}
+
 /* ---- sockets ---- */
 
 static void note_fd(void *owner, int fd, const struct addr *peer)
@@ -357,6 +393,7 @@ int main(void)
         cmocka_unit_test(what_is_unread_stays_whole),
         cmocka_unit_test(a_stream_may_go_with_bytes_unread),
         cmocka_unit_test(much_that_stays_unread),
+        cmocka_unit_test(a_busy_stream_waits_for_the_others),
         cmocka_unit_test(the_last_words_do_not_wait),
         cmocka_unit_test(accepted_sockets_have_their_options),
         cmocka_unit_test(records_are_filled),
