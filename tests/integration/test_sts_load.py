@@ -12,6 +12,7 @@ import pytest
 
 from lab import smtpc
 from lab.helpers import SENDER
+from lab.hostile import Each
 from lab.https import ScriptedHttps
 from lab.policed import ELSEWHERE, Policed
 from lab.process import wait_for
@@ -44,7 +45,7 @@ class Crowd:
             # A fetch that was given up is none any more, though we still hold its connection.
             self.most = max(self.most, sum(not one.left() for one in self._here))
         try:
-            c.mx.sleep(self._hold)   # so that those who come together are seen together
+            c.act(self._hold)   # so that those who come together are seen together
         finally:
             with self._lock:
                 self._here.remove(c)
@@ -92,8 +93,8 @@ def test_c_sts_04_a_bound_for_all_fetches(scene, workers):
 
 def test_c_sts_04_too_many_to_wait_for(scene):
     """A fetch that finds no place in time is a failure like others: told, and mail goes on."""
-    policed = Policed(scene, workers=1, mta_sts={"fetches": 1, "timeout": "1s"})
-    crowd = Crowd(scene, policed.mx, 6, hold=0.9)
+    policed = Policed(scene, workers=1, mta_sts={"fetches": 1, "timeout": "3s"})
+    crowd = Crowd(scene, policed.mx, 6, hold=Each(0.3, 60))   # one is answered, none behind it
     replies = send_all(scene, policed.tlsmend, crowd.domains)
     assert {r.code for r in replies} == {250, 451}
     told = policed.tlsmend.wait_records("sts", outcome="fetch-failed")
