@@ -85,7 +85,7 @@ def test_c_rcpt_03_without_a_store_a_transaction_has_one_destination(scene):
     assert turn.final[a(sinks[0])].text == f"2.0.0 taken by {sinks[0].host}", "one leg is verbatim"
     client.run()
     assert {len(s.taken) for s in sinks} == {1} and not client.left
-    assert len(tlsmend.results(reason="ledger-unavailable")) == 3
+    assert len(tlsmend.results(3, reason="ledger-unavailable")) == 3
 
 
 @pytest.mark.parametrize("protocol", ["lmtp", "prdr"])

@@ -58,7 +58,7 @@ def test_rfc_2033_4_2_data_for_nobody_is_503(scene, refusals):
     replies = c.pipeline([*envelope(users(sinks), "lmtp"), "DATA", *envelope(users([good]), "lmtp")])
     assert [r.code for r in replies] == [250, *(int(r[:3]) for r in refusals), 503, 250, 250]
     assert [r.code for r in final(c, MESSAGE, 1, "lmtp")] == [250]
-    assert len(good.taken) == 1 and not any(s.saw("DATA") for s in sinks)
+    assert len(good.taken) == 1 and not any(s.dots() or s.cut() for s in sinks)    # DATA may have been sent ahead
 
 
 # -- replies -----------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def test_c_sts_11_an_mx_that_is_not_listed_makes_no_mail_bounce(scene, where):
     tlsmend = scene.tlsmend()
     reply = send(scene, tlsmend, domain)
     assert reply.code == 451 and reply.text.startswith("4.7.5") and "other.example" in reply.text, reply
-    (skip,) = tlsmend.records("skip")
+    (skip,) = tlsmend.wait_records("skip")
     assert (skip["reason"], skip["sts_outcome"]) == ("sts-mx-not-listed", "sts-mx-not-listed")
 
 

@@ -53,13 +53,8 @@ def test_c_out_08_real_servers(scene, name):
     assert deliver(scene, tlsmend, domain, message=message[1])["mail"] == 2
     wrong = refused(scene, tlsmend, domain, user="reject").attempt
     assert (wrong["outcome"], wrong["mail"]) == ("refused", 3)
-
-    def again():
-        # Until the server has answered RSET the connection is not there.
-        sent = send(scene, tlsmend, domain, message=message[2])
-        assert sent.reply.code == 250
-        return sent.attempt
-    last = again()
+    time.sleep(0.5 * SLOW)    # until the server has answered RSET the connection is not there
+    last = deliver(scene, tlsmend, domain, message=message[2])
     assert (last["reused"], last["connection"], last["mail"]) == (True, first["attempt"], 4)
     assert flows.count() - before == 1
     for i in range(3):
@@ -148,10 +143,11 @@ def test_c_out_08_all_recipients_refused_ends_with_rset(scene, how):
 def test_c_out_08_mail_refused_needs_no_rset(scene):
     """No transaction was begun (RFC 5321 4.1.1.2)."""
     domain, tlsmend = scene.domain(), solo(scene)
-    mx = peer(scene, domain, replies={"mail": Each("550 5.7.1 not you", "250 ok")})
+    mx = peer(scene, domain, replies={"mail": Each("550 5.7.1 not you", "250 ok")},
+              capabilities=["SIZE 100000", "STARTTLS"])    # with PIPELINING a reply to RCPT would be under way
     assert refused(scene, tlsmend, domain, user="user").attempt["stage"] == "mail"
     assert deliver(scene, tlsmend, domain)["mail"] == 2
-    assert verbs(mx.records[0]) == ["MAIL", *MAIL] or verbs(mx.records[0]) == ["MAIL", "RCPT", *MAIL]
+    assert verbs(mx.records[0]) == ["MAIL", *MAIL]
 
 
 def test_c_out_08_a_refused_message_leaves_the_connection(scene):

@@ -84,7 +84,8 @@ TROUBLE = {
 @pytest.mark.parametrize("how", sorted(TROUBLE))
 def test_c_rcpt_04_a_held_leg_in_trouble_and_another_that_refuses_data(scene, how, hello, same):
     """Whatever its MX says, only the digest decides; of another message the MX's own word is told."""
-    tlsmend, (good, bad, third), to, wire = mixed(scene, count=3)
+    fresh = {"pool": {"idle_time": "0s"}} if how == "greeting" else {}    # else nobody would be greeted
+    tlsmend, (good, bad, third), to, wire = mixed(scene, count=3, **fresh)
     good.fault(TROUBLE[how])
     third.fault({"data": "554 5.6.0 third"})
     wire = wire if same else stuff(smtpc.message(subject="another")) + b".\r\n"

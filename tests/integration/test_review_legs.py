@@ -18,8 +18,9 @@ def addresses(sinks, user="user"):
 
 
 def test_c_rcpt_01_legs_that_refused_everybody_hold_no_connection(scene):
-    """limits.legs bounds the connections of a transaction too, not only its recipients."""
-    farm, tlsmend = faults.prepared(scene, limits={"legs": 3})
+    """limits.legs bounds the connections of a transaction too, not only its recipients; what a leg gives up waits
+    for the next mail, or goes where none is kept."""
+    farm, tlsmend = faults.prepared(scene, limits={"legs": 3}, pool={"idle_time": "0s"})
     sinks = farm.sinks(12)
     for sink in sinks:
         sink.fault({"rcpt": "550 5.1.1 no"})

@@ -85,6 +85,10 @@ class Sink(HostileMx):
         """Messages that came whole, taken or not."""
         return len(self.mails)
 
+    def asked(self):
+        """How often it was asked to take a message for somebody."""
+        return sum(r.verbs().count("MAIL") for r in list(self.records))
+
     def cut(self):
         """Messages that began and got no dot."""
         return [m for r in list(self.records) for m in r.mails if m.data and not m.complete]

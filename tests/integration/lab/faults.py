@@ -187,8 +187,9 @@ class Case:
         if fault is not None and fault.phase in ("connect", "greeting"):
             return   # a connection that ends at once may be none for tlsmend
         attempts = [r for r in records if r["event"] == "attempt" and r["recipient_domain"] == sink.domain.name]
-        if len(attempts) != len(sink.records):
-            yield f"records: {len(attempts)} attempts, {len(sink.records)} connections at {sink.host}"
+        openers = [a for a in attempts if "reused" not in a]
+        if len(openers) != len(sink.records):
+            yield f"records: {len(openers)} of {len(attempts)} attempts made a connection, {len(sink.records)} at {sink.host}"
 
     def _judge_recipient(self, sink, fault, recipient, records):
         client = self.client
