@@ -11,6 +11,7 @@
 #include "proxy/net/tls_sessions_internal.h"
 
 #define BUCKETS_MIN 64
+#define STACK_MIN 2
 
 /* An SSL_SESSION without what its peer made long: secrets, times, pointers. */
 #define SESSION_BYTES 640
@@ -19,8 +20,8 @@
 
 struct entry {
     unsigned char key[TLS_SESSION_KEY_LENGTH];
-    struct tls_kept stack[TLS_SESSIONS_PER_KEY]; /* the newest last */
-    size_t count;
+    struct tls_kept *stack; /* the newest last */
+    size_t count, room;
     struct entry *next;          /* in its bucket */
     struct entry *newer, *older; /* by use */
 };
@@ -31,7 +32,7 @@ struct tls_sessions {
     size_t bucket_count, entries;
     struct entry *newest, *oldest;
     size_t count, max; /* sessions */
-    size_t bytes;      /* of the sessions */
+    size_t bytes;      /* of the sessions and their stacks */
 };
 
 static size_t session_bytes(const SSL_SESSION *session)
@@ -143,6 +144,20 @@ static void remove_at(struct tls_sessions *s, struct entry *e, size_t at)
     tls_kept_clear(&kept);
 }
 
+static void push(struct tls_sessions *s, struct entry *e, const struct tls_kept *kept)
+{
+    if (e->count == e->room) {
+        size_t room = e->room > 0 ? e->room * 2 : STACK_MIN;
+
+        e->stack = mem_resize(e->stack, room, sizeof(e->stack[0]));
+        s->bytes += (room - e->room) * sizeof(e->stack[0]);
+        e->room = room;
+    }
+    e->stack[e->count++] = *kept;
+    s->count++;
+    s->bytes += session_bytes(kept->session);
+}
+
 static void drop(struct tls_sessions *s, struct entry *e)
 {
     struct entry **link = bucket(s, e->key);
@@ -154,6 +169,8 @@ static void drop(struct tls_sessions *s, struct entry *e)
     *link = e->next;
     unlink_use(s, e);
     s->entries--;
+    s->bytes -= e->room * sizeof(e->stack[0]);
+    free(e->stack);
     free(e);
 }
 
@@ -234,9 +251,7 @@ void tls_sessions_put(struct tls_sessions *s, const unsigned char key[TLS_SESSIO
         while (e->count == TLS_SESSIONS_PER_KEY ||
                (e->count > 0 && !SSL_SESSION_should_be_single_use(kept.session)))
             remove_at(s, e, 0);
-        e->stack[e->count++] = kept;
-        s->count++;
-        s->bytes += session_bytes(kept.session);
+        push(s, e, &kept);
         make_fit(s);
     }
     INVARIANT(pthread_mutex_unlock(&s->lock) == 0);

@@ -11,7 +11,7 @@
  *      some minutes: a session whose verdict is not what it was (the certificate expired, the
  *      staple is too old) is not offered and forgotten, and a full handshake says what is.
  *
- *      A session of TLS 1.3 is used once (RFC 8446 C.4), and each connection brings new ones: a small
+ *      A session of TLS 1.3 is used once (RFC 8446 C.4), and each connection brings new ones: a
  *      stack for each key, the newest on top.  At most `max` sessions in all; the key unused for the
  *      longest time goes first.  In memory only: a session is a secret.
  *
@@ -24,7 +24,8 @@
 
 struct tls_sessions;
 
-#define TLS_SESSIONS_PER_KEY 8
+/* So many connections to one address may begin at once and each find a session. */
+#define TLS_SESSIONS_PER_KEY 64
 
 struct tls_sessions *tls_sessions_new(size_t max); /* 0: keeps none */
 void tls_sessions_free(struct tls_sessions **s);
