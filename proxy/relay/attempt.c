@@ -6,7 +6,6 @@
 
 #include "proxy/base/mem.h"
 #include "proxy/net/loop.h"
-#include "proxy/policy/provider.h"
 
 #define DAY_MS (24 * 60 * 60 * 1000LL)
 #define REPLY_LOG_MAX 2048
@@ -330,7 +329,7 @@ void attempt_log(struct log *log, const struct attempt *a)
     record_cstr(r, "attempt", a->id);
     put_nonempty(r, "sender_domain", a->envelope->sender_domain);
     record_cstr(r, "recipient_domain", a->dest->domain);
-    record_cstr(r, "provider", provider_of(a->host->name));
+    record_cstr(r, "provider", a->host->provider);
     record_cstr(r, "mx", a->host->name);
     record_cstr(r, "address", addr_text(&a->addr, text));
     record_int(r, "port", a->addr.port);
@@ -363,7 +362,7 @@ void skip_log(struct log *log, const struct envelope *e, const char *leg_id,
 
     put_envelope(r, e, leg_id);
     record_cstr(r, "recipient_domain", d->domain);
-    record_cstr(r, "provider", provider_of(h->name));
+    record_cstr(r, "provider", h->provider);
     record_cstr(r, "mx", h->name);
     if (h->preference >= 0)
         record_int(r, "preference", h->preference);

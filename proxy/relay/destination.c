@@ -5,6 +5,7 @@
 
 #include "proxy/base/invariant.h"
 #include "proxy/base/mem.h"
+#include "proxy/policy/provider.h"
 #include "proxy/relay/destination_internal.h"
 
 #define QUERY_MAGIC 0x64737451u
@@ -141,6 +142,7 @@ static void add_host(struct destination *d, const char *name, int preference)
         .dane = {.base = "", .detail = ""},
         .why_skipped = "",
     };
+    h->provider = provider_of(h->name);
 }
 
 /* C-MX-03 and C-MX-04 make the mail bounce.  Where the domain has said under its certificate that it takes

@@ -36,8 +36,9 @@ struct destination_dane {
 
 /* Texts are allocated where they are not empty: ten thousand destinations may be kept. */
 struct destination_host {
-    const char *name; /* normalised; the literal's text for an address literal */
-    int preference;   /* -1: implicit MX, route or literal */
+    const char *name;     /* normalised; the literal's text for an address literal */
+    const char *provider; /* its registrable domain, inside `name` */
+    int preference;       /* -1: implicit MX, route or literal */
     struct demand demand;
     struct addr *addrs; /* accepted ones */
     size_t addr_count;
