@@ -66,7 +66,7 @@ def plots(folder, results):
     subprocess.run(["gnuplot", "growth.gp"], cwd=folder, check=True)
 
 
-def write(root, outcomes, medians, rounds, seconds, warnings):
+def write(root, outcomes, medians, rounds, seconds, warnings, micro):
     """The whole document."""
     now = datetime.datetime.now(datetime.timezone.utc)
     lines = ["# Results of the bench", "",
@@ -83,6 +83,8 @@ def write(root, outcomes, medians, rounds, seconds, warnings):
         judged = [j for j in (goal.judge(m) for goal in scenario.goals) if j]
         lines += [*map(goal_line, judged), ""] if judged else []
         lines += scenario.notes
+    if micro:
+        lines += ["## Micro: the parsers, the records and the log, each alone", "", *micro.strip().split("\n"), ""]
     if warnings:
         lines += ["## What went wrong", "", *(f"- {w}" for w in warnings), ""]
     lines += ["## How each peer was set", ""]
