@@ -35,6 +35,7 @@ struct daemon {
     struct settings *settings; /* held */
     struct snapshot *snapshot;
     struct loop *loop;
+    struct notify *notify;
     struct log *log;
     struct store *store;
     struct refresher *refresher;
@@ -261,7 +262,7 @@ static void on_hup(void *owner)
 
     if (d->ending)
         return;
-    notify_manager("RELOADING=1");
+    notify_manager(d->notify, "RELOADING=1");
     buf_init(&error, NOTE_MAX);
     if (reload_all(d, &error)) {
         struct record *r = record_new("reload", RECORD_INFO, loop_wall());
@@ -274,7 +275,7 @@ static void on_hup(void *owner)
         log_lines(d->log, "reload-failed", RECORD_ERROR, buf_slice(&error));
     }
     buf_clear(&error);
-    notify_manager("READY=1");
+    notify_manager(d->notify, "READY=1");
 }
 
 static void on_usr1(void *owner)
@@ -368,7 +369,7 @@ static void on_term(void *owner)
 
         record_int(r, "sessions", atomic_load(&d->shared.sessions));
         log_record(d->log, r);
-        notify_manager("STOPPING=1");
+        notify_manager(d->notify, "STOPPING=1");
     }
     for (unsigned i = 0; i < d->worker_count; i++)
         worker_shutdown(d->workers[i], again ? 0 : d->settings->timeouts.shutdown_grace);
@@ -406,6 +407,7 @@ static void finish(struct daemon *d, bool was_started)
     refresher_free(&d->refresher);
     store_close(&d->store);
     timer_free(&d->watch);
+    notify_free(&d->notify);
     snapshot_drop(&d->snapshot);
     settings_drop(&d->settings);
     log_stop(&d->log);
@@ -479,6 +481,7 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
     d->looked = loop_wall();
     d->started = clock_mono();
     d->watch = timer_new(d->loop, on_watch, d);
+    d->notify = notify_new(d->loop);
     timer_arm(d->watch, d->settings->tls.trust_check);
     watch_dnssec(d);
     open_store(d);
@@ -509,7 +512,7 @@ enum daemon_end daemon_run(struct settings *settings)
         log_trust(&d, "loaded");
         dnssec_watch_tell(d.dnssec);
         log_lines(d.log, "warning", RECORD_WARNING, buf_slice(&note));
-        notify_manager("READY=1");
+        notify_manager(d.notify, "READY=1");
         loop_run(d.loop);
     } else {
         if (error.n == 0 || buf_cstr(&error)[error.n - 1] != '\n')

@@ -198,6 +198,21 @@ def test_sd_notify(tlsmend):
     tlsmend.wait_end(5 * SLOW)
 
 
+def test_sd_notify_a_manager_that_reads_nothing_stops_nobody(scene, tlsmend):
+    domain = scene.domain()
+    scene.hostile(domain)
+    manager = tlsmend.manager
+    with manager.deaf():
+        for _ in range(2):
+            hup(tlsmend, "reload")
+        assert send(scene, tlsmend, domain).code == 250
+        assert manager.said == ["READY=1"]
+    assert manager.wait(2)[1:] == ["READY=1"]   # what is true when it reads again
+    with manager.deaf():
+        tlsmend.send(signal.SIGTERM)
+        tlsmend.wait_end(5 * SLOW)
+
+
 # -- C-OPS-01, C-OPS-03 -----------------------------------------------------------------------------------------------------
 
 
