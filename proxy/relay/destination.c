@@ -52,7 +52,6 @@ static void query_end(struct destination_query *q)
 {
     struct destination *d = q->dest;
 
-    d->took_ms = loop_now(q->services->loop) - q->started;
     for (size_t i = 0; q->hosts != NULL && i < d->host_count; i++)
         destination_lives(d, host_query_good_until(q->hosts[i]));
     d->dates_until = destination_dates(d, loop_wall());

@@ -72,7 +72,6 @@ struct destination {
     size_t mx_ignored;         /* MX records that no mail can go to: null, literal, malformed */
     struct mx_target *targets; /* one order in which they may be tried: see destination_targets() */
     size_t target_count;
-    int64_t took_ms;
     struct snapshot *snapshot; /* held: the demands lend from it */
     mono_ms good_until;        /* no answer behind it lives longer; one that failed has no life */
     wall_ms dates_until;       /* ... and no date (override, policy) passes before; 0: none will */

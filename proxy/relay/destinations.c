@@ -17,7 +17,7 @@
 struct destinations_query { /* one who asks */
     struct destinations *all;
     struct waiters *in; /* of the place, or all->told */
-    TAILQ_ENTRY(destinations_query) others;
+    struct destinations_query *next, **link;
     destinations_done_fn *done;
     void *owner;
     mono_ms asked;
@@ -25,7 +25,9 @@ struct destinations_query { /* one who asks */
     int64_t waited;
 };
 
-TAILQ_HEAD(waiters, destinations_query);
+struct waiters {
+    struct destinations_query *first, **last;
+};
 
 /* One key: being looked for, or kept. */
 struct place {
@@ -133,23 +135,33 @@ static struct place *place_of(const struct destinations *ds, const char *domain,
 
 /* ---- places ---- */
 
-static void place_free(struct place *p)
+static void place_free(void *owner)
 {
-    struct destinations *ds = p->all;
+    struct place *p = OBJ_CAST(place, PLACE_MAGIC, owner);
 
-    unlist(p);
-    if (p->dest != NULL) {
-        TAILQ_REMOVE(&ds->kept, p, uses);
-        ds->kept_count--;
-        ds->bytes -= p->bytes;
-        destination_drop(&p->dest);
-    } else {
-        TAILQ_REMOVE(&ds->looking, p, uses);
-        destination_cancel(&p->lookup);
-    }
+    destination_drop(&p->dest);
     snapshot_drop(&p->snapshot);
     p->magic = 0;
     free(p);
+}
+
+static void drop_kept(struct place *p)
+{
+    struct destinations *ds = p->all;
+
+    TAILQ_REMOVE(&ds->kept, p, uses);
+    ds->kept_count--;
+    ds->bytes -= p->bytes;
+    unlist(p);
+    loop_defer(ds->services->loop, place_free, p);
+}
+
+static void stop_looking(struct place *p)
+{
+    TAILQ_REMOVE(&p->all->looking, p, uses);
+    destination_cancel(&p->lookup);
+    unlist(p);
+    loop_defer(p->all->services->loop, place_free, p);
 }
 
 static size_t most(const struct destinations *ds)
@@ -166,30 +178,71 @@ static bool worth_keeping(const struct place *p, const struct destination *d)
            destination_good(d, loop_now(ds->services->loop), loop_wall());
 }
 
-/* Those that nobody asked for have had their time. */
-static void clean_end(struct destinations *ds)
+/* Room for one more; and those at the end that nobody asked for while they were good go too. */
+static void make_room(struct destinations *ds)
 {
     mono_ms now = loop_now(ds->services->loop);
+    unsigned looked = 0;
     struct place *last;
 
-    for (unsigned i = 0; i < LOOKED_AT_END; i++)
-        if ((last = TAILQ_LAST(&ds->kept, places)) != NULL && last->dest->good_until <= now)
-            place_free(last);
-    while (ds->kept_count >= most(ds))
-        place_free(TAILQ_LAST(&ds->kept, places));
+    while (
+        (last = TAILQ_LAST(&ds->kept, places)) != NULL &&
+        (ds->kept_count >= most(ds) || (looked++ < LOOKED_AT_END && last->dest->good_until <= now)))
+        drop_kept(last);
 }
 
 static void keep(struct place *p, const struct destination *d)
 {
     struct destinations *ds = p->all;
 
-    clean_end(ds);
+    make_room(ds);
     TAILQ_REMOVE(&ds->looking, p, uses);
     TAILQ_INSERT_HEAD(&ds->kept, p, uses);
     p->dest = destination_hold(d);
     p->bytes = sizeof(*p) + strlen(p->domain) + 1 + sizeof(struct bucket) + destination_memory(d);
     ds->kept_count++;
     ds->bytes += p->bytes;
+}
+
+/* ---- who waits ---- */
+
+static void waiters_init(struct waiters *w)
+{
+    w->first = NULL;
+    w->last = &w->first;
+}
+
+static void waiter_add(struct waiters *w, struct destinations_query *q)
+{
+    q->in = w;
+    q->next = NULL;
+    q->link = w->last;
+    *w->last = q;
+    w->last = &q->next;
+}
+
+static void waiter_remove(struct destinations_query *q)
+{
+    *q->link = q->next;
+    if (q->next != NULL)
+        q->next->link = q->link;
+    else
+        q->in->last = q->link;
+}
+
+/* NULL: nobody. */
+static struct destinations_query *waiter_pop(struct waiters *w)
+{
+    struct destinations_query *q = w->first;
+
+    if (q == NULL)
+        return NULL;
+    w->first = q->next;
+    if (q->next != NULL)
+        q->next->link = &w->first;
+    else
+        w->last = &w->first;
+    return q;
 }
 
 /* ---- telling ---- */
@@ -200,10 +253,9 @@ static void tell(void *owner)
     struct destinations_query *q;
 
     ds->telling = false;
-    while ((q = TAILQ_FIRST(&ds->told)) != NULL) {
+    while ((q = waiter_pop(&ds->told)) != NULL) {
         struct destinations_query asked = *q;
 
-        TAILQ_REMOVE(&ds->told, q, others);
         free(q);
         asked.done(asked.owner, asked.answer, asked.waited);
     }
@@ -215,8 +267,7 @@ static void answer(struct destinations_query *q, const struct destination *d, in
 
     q->answer = destination_hold(d);
     q->waited = waited;
-    q->in = &ds->told;
-    TAILQ_INSERT_TAIL(&ds->told, q, others);
+    waiter_add(&ds->told, q);
     if (!ds->telling)
         loop_defer(ds->services->loop, tell, ds);
     ds->telling = true;
@@ -229,14 +280,12 @@ static void on_found(void *owner, const struct destination *d)
     struct destinations_query *q;
 
     p->lookup = NULL;
-    while ((q = TAILQ_FIRST(&p->waiters)) != NULL) {
-        TAILQ_REMOVE(&p->waiters, q, others);
+    while ((q = waiter_pop(&p->waiters)) != NULL)
         answer(q, d, now - q->asked);
-    }
     if (worth_keeping(p, d))
         keep(p, d);
     else
-        place_free(p);
+        stop_looking(p);
     destination_drop(&d);
 }
 
@@ -256,7 +305,7 @@ static struct place *look_for(struct destinations *ds, struct snapshot *snap,
     p->wish = *wish;
     p->snapshot = snapshot_hold(snap);
     memcpy(p->domain, domain, n);
-    TAILQ_INIT(&p->waiters);
+    waiters_init(&p->waiters);
     TAILQ_INSERT_TAIL(&ds->looking, p, uses);
     enlist(p);
     p->lookup = destination_find(ds->services, snap, recipient, wish, on_found, p);
@@ -287,7 +336,7 @@ struct destinations_query *destinations_find(struct destinations *ds, struct sna
     hash = hash_of(ds, domain);
     p = place_of(ds, domain, hash, wish, snap);
     if (p != NULL && p->dest != NULL && !still_good(ds, p->dest)) {
-        place_free(p);
+        drop_kept(p);
         p = NULL;
     }
     q->all = ds;
@@ -302,8 +351,7 @@ struct destinations_query *destinations_find(struct destinations *ds, struct sna
     if (p == NULL)
         p = look_for(ds, snap, recipient, wish, domain, hash);
     q->asked = loop_now(ds->services->loop);
-    q->in = &p->waiters;
-    TAILQ_INSERT_TAIL(&p->waiters, q, others);
+    waiter_add(&p->waiters, q);
     return q;
 }
 
@@ -314,7 +362,7 @@ void destinations_cancel(struct destinations_query **held)
     *held = NULL;
     if (q == NULL)
         return;
-    TAILQ_REMOVE(q->in, q, others); /* the look-up goes on: the next mail will want it */
+    waiter_remove(q); /* the look-up goes on: the next mail will want it */
     destination_drop(&q->answer);
     free(q);
 }
@@ -328,7 +376,7 @@ void destinations_forget(struct destinations *ds, const char *domain)
         if (strcmp(p->domain, domain) != 0)
             continue;
         if (p->dest != NULL)
-            place_free(p);
+            drop_kept(p);
         else
             unlist(p); /* who waits gets this answer, who comes now another */
     }
@@ -344,7 +392,7 @@ static void sweep(void *owner)
         last = TAILQ_LAST(&ds->kept, places);
         if (last == NULL || last->generation == ds->generation)
             return;
-        place_free(last);
+        drop_kept(last);
     }
     timer_arm(ds->sweep, 0);
 }
@@ -369,7 +417,7 @@ struct destinations *destinations_new(struct services *sv, struct snapshot *snap
     ds->sweep = timer_new(sv->loop, sweep, ds);
     TAILQ_INIT(&ds->kept);
     TAILQ_INIT(&ds->looking);
-    TAILQ_INIT(&ds->told);
+    waiters_init(&ds->told);
     grow(ds);
     return ds;
 }
@@ -378,8 +426,7 @@ static void waiters_free(struct waiters *w)
 {
     struct destinations_query *q;
 
-    while ((q = TAILQ_FIRST(w)) != NULL) {
-        TAILQ_REMOVE(w, q, others);
+    while ((q = waiter_pop(w)) != NULL) {
         destination_drop(&q->answer);
         free(q);
     }
@@ -396,10 +443,10 @@ void destinations_free(struct destinations **held)
     waiters_free(&ds->told);
     while ((p = TAILQ_FIRST(&ds->looking)) != NULL) {
         waiters_free(&p->waiters);
-        place_free(p);
+        stop_looking(p);
     }
     while ((p = TAILQ_FIRST(&ds->kept)) != NULL)
-        place_free(p);
+        drop_kept(p);
     free(ds->buckets);
     snapshot_drop(&ds->snapshot);
     timer_free(&ds->sweep);

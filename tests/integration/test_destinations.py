@@ -174,6 +174,19 @@ def test_c_sts_07_a_new_id_is_followed_after_the_ttl_of_its_record(scene):
     assert policed.in_force(domain)
 
 
+def test_c_sts_01_a_record_that_failed_is_asked_for_again_after_a_minute(scene):
+    """Not by each mail: where the name server is silent, each would wait for it."""
+    policed = Policed(scene, clock="both", workers=1)
+    domain = policed.domain(ttl=60)
+    domain.policy.txt_fails("servfail")
+    assert not policed.in_force(domain)
+    domain.policy.txt("v=STSv1; id=1;")
+    turn(policed.tlsmend, "30s")
+    assert not policed.in_force(domain)
+    turn(policed.tlsmend, "62s")
+    assert policed.in_force(domain)
+
+
 def test_c_sts_09_a_policy_that_was_refreshed_decides_the_next_mail(scene):
     """The TXT record is kept for a day, and with it the destination: the refresh is not the mail's work."""
     policed = Policed(scene, clock="wall", workers=1, mta_sts={"refresh": "10m"})
