@@ -215,11 +215,9 @@ def test_c_sts_06_not_one_mail_longer_than_max_age(scene):
 def test_an_override_ends_on_its_date(scene):
     domain = scene.domain()
     mx = scene.hostile(domain, kind="expired")
-    tlsmend = daemon(scene, clock="wall", **NO_STS)
     until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
-    tlsmend.write_config(destinations=[{"match": domain.name, "level": "encrypt", "expires": until}])
-    hup(tlsmend)
-    settled()
+    tlsmend = daemon(scene, clock="wall", **NO_STS,
+                     destinations=[{"match": domain.name, "level": "encrypt", "expires": until}])
     assert [send(scene, tlsmend, domain).code for _ in range(2)] == [250, 250]
     tlsmend.clock.turn("61m")
     assert send(scene, tlsmend, domain).code == 451 and len(mx.mails) == 2
