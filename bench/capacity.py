@@ -14,6 +14,7 @@ class S6(Scenario):
     title = "sessions that stand behind the answer to RCPT, one upstream TLS connection each; then all deliver"
     peers = ("tlsmend", "stunnel", "pump")
     sessions = {"tlsmend": 9000, "pump": 9000, "stunnel": 2000}   # stunnel: a thread for each
+    tlsmend_settings = {"limits": {"sessions": 9000}, "pool": {"idle_time": "3s"}}   # given back soon
     columns = (("held", "held", 0), ("each", "KiB each", 1), ("spin", "CPU-s in 2 s of standing", 2),
                ("turned_away", "the next 20: 421 or 451", 0), ("delivered", "then delivered", 0),
                ("memory_left", "KiB each left behind", 1), ("files_left", "descriptors left", 0))
@@ -26,11 +27,6 @@ class S6(Scenario):
         Goal("KiB each left behind", lambda m: m["tlsmend"]["memory_left"], fixed(1)),
         Goal("descriptors left behind", lambda m: m["tlsmend"]["files_left"], fixed(0)),
     )
-
-    def make(self, name):
-        if name != "tlsmend":
-            return super().make(name)
-        return self.bench.tlsmend(limits={"sessions": self.sessions[name]}, pool={"idle_time": "3s"})
 
     def measure(self, name):
         """A fresh process each time: memory that an earlier round left would be counted as base."""
@@ -85,6 +81,7 @@ class Growth(Scenario):
     name = "growth"
     title = "S1 with more destinations (an MX and an address of its own each), and with more parallel sessions"
     peers = ("tlsmend",)
+    tlsmend_settings = {"pool": {"idle_per_host": 5000, "idle": 5000}}   # as many as there are sessions
     notes = ("![growth](plots/growth.svg)", "")
     destinations, sessions = (1, 10, 100, 1000), (10, 100, 1000, 5000)
     columns = (*((f"d{n}", f"{n} destinations", 4) for n in destinations), *((f"s{n}", f"{n} sessions", 4) for n in sessions))

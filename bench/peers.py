@@ -27,11 +27,7 @@ class TlsmendPeer:
     queues = False      # 250 means that the sink has the message
 
     def __init__(self, bench, **settings):
-        tuned = {"workers": 2, "pool": {"idle_per_host": 20000, "idle": 20000, "messages": 1000000}}
-        settings = merged(tuned, settings)
-        if not bench.has_pool:   # an older program
-            settings.pop("pool")
-        self._daemon = Tlsmend(bench.lab, bench.lab.new_directory("tlsmend"), settings)
+        self._daemon = Tlsmend(bench.lab, bench.lab.new_directory("tlsmend"), merged({"workers": 0}, settings))
         self.version = version_of("tlsmend", os.environ["TLSMEND_BIN"], "--version")
         self.config = config_text({k: v for k, v in self._daemon.settings.items()
                                    if k not in ("store", "log", "resolver", "helo_name", "user", "listeners")})
