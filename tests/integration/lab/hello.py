@@ -12,7 +12,7 @@ _ALERTS = {"close_notify": 0, "unexpected_message": 10, "bad_record_mac": 20, "h
            "decrypt_error": 51, "protocol_version": 70, "insufficient_security": 71,
            "internal_error": 80, "inappropriate_fallback": 86, "missing_extension": 109,
            "unsupported_extension": 110, "unrecognized_name": 112, "no_application_protocol": 120}
-_SNI, _GROUPS, _ALPN, _VERSIONS, _KEY_SHARES = 0, 10, 16, 43, 51
+_SNI, _GROUPS, _ALPN, _TICKET, _SESSIONS, _VERSIONS, _KEY_SHARES = 0, 10, 16, 35, 41, 43, 51
 
 
 def alert(name, fatal=True):
@@ -33,6 +33,7 @@ class ClientHello:
     key_shares: list = dataclasses.field(default_factory=list)   # the same
     alpn: list = dataclasses.field(default_factory=list)
     extensions: list = dataclasses.field(default_factory=list)   # numbers, in order
+    ticket: bytes = b""      # of the session that it offers to go on with (TLS 1.3: the first of them)
 
 
 class Incomplete(Exception):
@@ -112,6 +113,10 @@ def _fields(r, size, when):
             hello.sni = names.vector(2).decode("latin-1")
         elif kind == _GROUPS:
             hello.groups = _named(_pairs(body.vector(2)), GROUPS)
+        elif kind == _TICKET:
+            hello.ticket = hello.ticket or body.data
+        elif kind == _SESSIONS:
+            hello.ticket = _Reader(body.vector(2)).vector(2)
         elif kind == _VERSIONS:
             hello.versions = _named(_pairs(body.vector(1)), VERSIONS)
         elif kind == _ALPN:

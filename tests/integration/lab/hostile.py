@@ -149,6 +149,12 @@ class HostileMx:
                                                       **{**self._tls, **options})
             return self._contexts[key]
 
+    def forget_keys(self, chain=None):
+        """From the next handshake on no ticket of before is known; chain: and this certificate is shown."""
+        self.chain = chain or self.chain
+        with self._lock:
+            self._contexts.clear()
+
     def sleep(self, seconds):
         if self._stopping.wait(seconds):
             raise Gone("the server was stopped")

@@ -8,6 +8,7 @@ point.  What cannot be had from a library comes from tls12_flight(): handshake m
 import struct
 
 from OpenSSL import SSL
+from OpenSSL._util import lib   # what pyOpenSSL has no method for
 from OpenSSL.crypto import PKey, X509
 
 _VERSIONS = {"1.0": SSL.TLS1_VERSION, "1.1": SSL.TLS1_1_VERSION,
@@ -89,7 +90,8 @@ class TlsPeer:
         return {"version": self._conn.get_protocol_version_name(),
                 "cipher": self._conn.get_cipher_name(),
                 "sni": name.decode() if name else None,
-                "client_cert": self._conn.get_peer_certificate() is not None}
+                "client_cert": self._conn.get_peer_certificate() is not None,
+                "resumed": lib.SSL_session_reused(self._conn._ssl) == 1}
 
 
 def tls12_flight(certificates, suite=0xC02F):
