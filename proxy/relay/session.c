@@ -13,7 +13,7 @@
 #include "proxy/relay/transaction.h"
 
 #define SESSION_MAGIC 0x73657373u
-#define READ_HIGH 16384
+#define READ_HIGH 65536
 #define WRITE_HIGH (64 * 1024)
 #define FAREWELL_MS 5000
 

@@ -32,11 +32,11 @@ FOREIGN_TARGETS = {  # CMake's names of the foreign libraries
     "store": {"dep::sqlite", "Threads::Threads"}, "relay": {"Threads::Threads"},
     "cli": {"dep::jansson"},
 }
-LIBC = re.compile(r"(assert|ctype|elf|errno|inttypes|limits|math|signal|stdalign|stdarg|stdatomic|stdbool|"
+LIBC = re.compile(r"(assert|ctype|dirent|elf|errno|inttypes|limits|malloc|math|signal|stdalign|stdarg|stdatomic|stdbool|"
                   r"stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|time|fcntl|getopt|grp|"
                   r"netdb|poll|pthread|pwd|sched|syslog|unistd|arpa/inet|net/if|ifaddrs|"
                   r"netinet/[a-z]+|sys/[a-z]+|linux/[a-z_]+)\.h")
-PURE_FORBIDDEN = re.compile(r"(sys/(socket|stat|epoll|un|time|mman|file)|fcntl|unistd|pthread|netdb|"
+PURE_FORBIDDEN = re.compile(r"(sys/(socket|stat|epoll|un|time|mman|file)|dirent|malloc|fcntl|unistd|pthread|netdb|"
                             r"poll|signal|time|ifaddrs|syslog)\.h")
 PURE = {"base", "smtp", "policy", "dialog"}
 
