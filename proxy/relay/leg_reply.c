@@ -45,11 +45,11 @@ static enum verdict_step step_after(struct leg *l, enum stage stage, const struc
     return verdict_decide(stage, outcome, leg_level(l), l->accepted > 0).step;
 }
 
-/* An MX may have enough of a connection (RFC 5321 4.2.2: 421, and some say it with 4xx): only a fresh one
- * gives its true answer to this mail. */
+/* An MX may have enough of a connection, or take one mail for each, and say so with 421, 4xx or even 5xx:
+ * only a fresh one gives its true answer to this mail.  A mail must not bounce because we saved a handshake. */
 static bool tired(const struct leg *l, const struct reply *reply)
 {
-    return upstream_reused(l->upstream) && reply->code / 100 == 4 && l->accepted == 0;
+    return upstream_reused(l->upstream) && reply->code >= 400 && l->accepted == 0;
 }
 
 static void on_mail_reply(struct leg *l, const struct reply *reply)

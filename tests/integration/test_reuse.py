@@ -343,9 +343,20 @@ def test_c_out_08_4xx_to_mail_everywhere_is_asked_twice_and_told(scene):
     assert [a.get("reused", False) for a in sent.attempts] == [True, False]
 
 
-def test_c_out_08_5xx_to_mail_on_a_warm_one_is_the_answer(scene):
+def test_c_out_08_5xx_to_mail_on_a_warm_one_is_no_bounce(scene):
+    """An MX that takes one mail for each connection, and says so in the wrong class."""
     domain, tlsmend = scene.domain(), solo(scene)
-    mx = peer(scene, domain, replies={"mail": later("250 ok", "550 5.7.1 not you")})
+    mx = peer(scene, domain, replies={"mail": later("250 ok", "503 5.5.1 one mail only")})
     deliver(scene, tlsmend, domain)
     sent = send(scene, tlsmend, domain)
-    assert (sent.reply.code, sent.attempt["reason"], len(mx.records)) == (550, "mx-replied", 1)
+    assert sent.reply.code == 250, sent.reply
+    assert [a.get("reused", False) for a in sent.attempts] == [True, False]
+    assert len(mx.records) == 2 and len(mx.mails) == 2
+
+
+def test_c_out_08_5xx_to_mail_on_a_fresh_one_is_the_answer(scene):
+    domain, tlsmend = scene.domain(), solo(scene)
+    mx = peer(scene, domain, replies={"mail": Each("250 ok", "550 5.7.1 not you")})
+    deliver(scene, tlsmend, domain)
+    sent = send(scene, tlsmend, domain)
+    assert (sent.reply.code, sent.attempt["reason"], len(mx.records)) == (550, "mx-replied", 2)
