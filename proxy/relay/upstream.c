@@ -110,12 +110,6 @@ static void wait_for_mail(struct upstream *u)
         say_quit(u);
 }
 
-void upstream_rested(struct upstream *u)
-{
-    if (u->state == UPSTREAM_RESETTING)
-        wait_for_mail(u);
-}
-
 static void say_reset(struct upstream *u)
 {
     u->state = UPSTREAM_RESETTING;
@@ -135,6 +129,21 @@ static bool is_reusable(const struct upstream *u)
            u->connected + set->pool.max_age > now &&
            u->attempt.reason != REASON_TLS_REQUIRED_BY_MX && stream_unsent(u->stream) == 0 &&
            stream_unread(u->stream) == 0;
+}
+
+void upstream_rested(struct upstream *u)
+{
+    enum outbound_phase phase = outbound_phase(u->out);
+
+    if (u->state != UPSTREAM_RESETTING ||
+        (phase != OUTBOUND_PHASE_READY && phase != OUTBOUND_PHASE_RECIPIENTS))
+        return;
+    if (!is_reusable(u))
+        say_quit(u);
+    else if (phase == OUTBOUND_PHASE_RECIPIENTS)
+        say_reset(u);
+    else
+        wait_for_mail(u);
 }
 
 /* The key under which it waits; level none never asked for STARTTLS, and whoever owes it must not find it. */
@@ -157,6 +166,13 @@ static void end_mail(struct upstream *u)
     u->owner = NULL;
 }
 
+/* Replies are under way that are about nothing any more: MAIL was refused with the recipients behind it, or
+ * all of these with DATA behind them. */
+static bool is_settling(const struct upstream *u, enum outbound_phase phase)
+{
+    return phase == OUTBOUND_PHASE_REFUSED || (phase == OUTBOUND_PHASE_DATA && !u->accepted);
+}
+
 void upstream_finish(struct upstream **held)
 {
     struct upstream *u = *held;
@@ -165,19 +181,21 @@ void upstream_finish(struct upstream **held)
     if (u == NULL)
         return;
     phase = outbound_phase(u->out);
-    if (u->dead || (phase != OUTBOUND_PHASE_READY && phase != OUTBOUND_PHASE_RECIPIENTS)) {
+    if (u->dead || (phase != OUTBOUND_PHASE_READY && phase != OUTBOUND_PHASE_RECIPIENTS &&
+                    !is_settling(u, phase))) {
         upstream_close(held);
         return;
     }
     *held = NULL;
     end_mail(u);
     u->key.kind = kind_of(u);
-    if (!is_reusable(u))
-        say_quit(u);
-    else if (phase == OUTBOUND_PHASE_RECIPIENTS)
-        say_reset(u);
-    else
-        wait_for_mail(u);
+    u->state = UPSTREAM_RESETTING;
+    if (is_settling(u, phase)) {
+        link_leaving(u);
+        upstream_arm(u, true);
+    } else {
+        upstream_rested(u);
+    }
 }
 
 void upstream_close(struct upstream **held)
@@ -256,7 +274,7 @@ static void begin_mail(struct upstream *u, const struct upstream_params *p,
     u->owner = owner;
     u->deadline = p->deadline;
     u->lower_left = p->lower_left;
-    u->heard = false;
+    u->heard = u->accepted = false;
     attempt_init(a);
     a->envelope = p->envelope;
     a->dest = p->dest;

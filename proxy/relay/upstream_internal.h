@@ -12,7 +12,7 @@
 
 enum upstream_state {
     UPSTREAM_USED,      /* it has an owner */
-    UPSTREAM_RESETTING, /* RSET was sent: it waits for the next mail when that is answered */
+    UPSTREAM_RESETTING, /* the MX owes replies, to RSET the last: then it waits for the next mail */
     UPSTREAM_WAITING,   /* in the pool */
     UPSTREAM_LEAVING,   /* QUIT was sent */
     UPSTREAM_GONE,      /* only its memory is left */
@@ -54,7 +54,8 @@ struct upstream {
     void *owner;
     struct attempt attempt;
     bool lower_left;
-    bool heard; /* the MX has answered something: a warm connection lives */
+    bool heard;    /* the MX has answered something: a warm connection lives */
+    bool accepted; /* a recipient */
     mono_ms deadline, mail_sent, data_sent, end_sent;
 
     enum upstream_late late;
@@ -69,7 +70,7 @@ struct upstream {
 /* upstream.c */
 /* Nobody owns it and the MX has ended it, or its time is over. */
 void upstream_left(struct upstream *u);
-/* RSET was answered. */
+/* A reply has come that it waited for: RSET is next, or the pool. */
 void upstream_rested(struct upstream *u);
 
 /* upstream_mail.c */

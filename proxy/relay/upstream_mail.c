@@ -32,10 +32,12 @@ void upstream_tell_failed(struct upstream *u, enum stage stage, enum reason reas
     u->on.failed(u->owner, &f);
 }
 
-static void note_reply(struct upstream *u, enum outbound_command command)
+static void note_reply(struct upstream *u, enum outbound_command command, const struct reply *reply)
 {
     if (command == OUTBOUND_MAIL)
         u->attempt.t_mail = upstream_since(u, u->mail_sent);
+    else if (command == OUTBOUND_RCPT)
+        u->accepted = u->accepted || reply->code / 100 == 2;
     else if (command == OUTBOUND_DATA)
         u->attempt.t_data = upstream_since(u, u->data_sent);
     else if (command == OUTBOUND_END)
@@ -87,12 +89,13 @@ void upstream_flush(struct upstream *u)
     }
 }
 
-/* Between mails: RSET is answered, or the connection ends; whatever is said to QUIT, the mail is done. */
+/* Between mails: DATA for nobody or RSET is answered, or the connection ends; whatever is said to QUIT, the
+ * mail is done. */
 static void take_own_event(struct upstream *u, enum outbound_event ev)
 {
     if (ev == OUTBOUND_CLOSED || ev == OUTBOUND_FAILED)
         upstream_left(u);
-    else if (ev == OUTBOUND_READY)
+    else if (ev == OUTBOUND_READY || ev == OUTBOUND_REPLY)
         upstream_rested(u);
 }
 
@@ -116,7 +119,7 @@ void upstream_take_event(struct upstream *u, enum outbound_event ev,
         break;
     case OUTBOUND_REPLY:
         u->heard = true;
-        note_reply(u, what->command);
+        note_reply(u, what->command, what->reply);
         u->on.replied(u->owner, what->command, what->index, what->reply);
         break;
     case OUTBOUND_FAILED:
@@ -149,6 +152,7 @@ void upstream_pump(struct upstream *u)
     u->pumping = false;
     if (u->dead || u->stream == NULL)
         return;
+    upstream_rested(u); /* behind a refused MAIL the last reply is no event */
     upstream_flush(u);
     upstream_arm(u, false);
 }

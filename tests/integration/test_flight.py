@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lab import smtpc
-from lab.helpers import SENDER, SLOW
+from lab.helpers import SENDER
 from lab.hostile import CLOSE, RESET, Each, HostileMx
 from lab.process import wait_for
 from lab.warm import deliver, peer, solo, verbs, wait_verb
@@ -140,13 +140,31 @@ def test_c_out_09_the_only_recipient_is_refused_and_the_mx_says_503(scene):
     replies = c.pipeline(commands(domain.address()))
     assert codes(replies) == [250, 550, replies[2].code] and replies[2].code in (503, 554)
     assert (replies[1].code, replies[1].text) == (550, "5.1.1 no")
-    wait_verb(mx, "DATA")
-    time.sleep(0.2 * SLOW)    # until its 503 is there; before that only a cut would be safe
     assert c.cmd("RSET").code == 250
     wait_verb(mx, "RSET")
     assert deliver(scene, tlsmend, domain)["mail"] == 2
     assert verbs(mx.records[0]) == MAIL + ["RSET"] + MAIL
     assert len(mx.mails) == 1
+
+
+@pytest.mark.parametrize("data", [[0.3, "503 5.5.1 no"], [0.3, "421 4.3.2 bye", CLOSE], [0.3, "354 go on"], CLOSE, RESET, None],
+                         ids=["503", "421", "354", "close", "reset", "never"])
+def test_c_out_09_data_for_nobody_is_answered_late(scene, data):
+    """The client has gone on; what comes for its DATA is about nothing, and only a refusal leaves a good connection."""
+    domain, tlsmend = scene.domain(), solo(scene, timeouts={"data": "1s"})
+    mx = peer(scene, domain, replies={"rcpt": Each("550 5.1.1 no", "250 ok"), "data": Each(data, "354 go on")})
+    c = greeted(scene, tlsmend)
+    assert codes(c.pipeline(commands(domain.address())))[1] == 550
+    assert c.cmd("RSET").code == 250
+    assert "reused" not in deliver(scene, tlsmend, domain)    # it is not there yet, and nobody waits for it
+    (first, second) = mx.records
+    if isinstance(data, list) and data[-1].startswith("503"):
+        wait_verb(mx, "RSET")
+        assert first.open and verbs(first) == MAIL + ["RSET"]
+    else:
+        wait_for("its end", lambda: not first.open)
+        assert verbs(first) == MAIL and not bytes(first.inside).endswith(b".\r\n")
+    assert verbs(second) == MAIL and len(mx.mails) == 1
 
 
 @pytest.mark.parametrize("temperature", ["fresh", "warm"])
@@ -209,6 +227,11 @@ def test_c_out_09_mail_is_refused_with_all_behind_it(scene, mail, data):
     finish(c)
     assert len(mx.mails) == 1 and mx.mails[0].data == smtpc.message()
     assert not any(m.data for r in mx.records for m in r.mails if not m.complete)
+    if data.startswith("503"):    # it waits now, or has had the second mail
+        assert mx.records[0].open
+    else:
+        wait_for("the end of the first", lambda: not mx.records[0].open)
+        assert len(mx.records) == 2
 
 
 # -- several destinations --------------------------------------------------------------------------
