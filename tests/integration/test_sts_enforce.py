@@ -263,7 +263,7 @@ def test_c_sts_13_the_list_holds_beside_dane(scene):
     domain, mx = dane_domain(scene, "good", listed=False)
     tlsmend = scene.tlsmend()
     assert send(scene, tlsmend, domain).code == 451 and mx.records == []
-    assert tlsmend.records("skip")[0]["reason"] == NOT_LISTED
+    assert tlsmend.wait_records("skip")[0]["reason"] == NOT_LISTED
 
 
 def test_c_sts_13_unusable_records_leave_the_policy_in_force(scene):
