@@ -92,14 +92,13 @@ static void rule_extensions(const struct rule_context *r)
         find(r, REASON_CERT_WRONG_PURPOSE, "is not for TLS servers (extended key usage)");
 }
 
-/* RFC 5246 7.4.2, RFC 8446 4.4.2.2: some use in a handshake must be left. */
+/* RFC 8422 5.3, RFC 8446 4.4.2.2: in every handshake that we offer the leaf's key signs.  The library asks for
+ * it too, in TLS 1.2 only where a chain is owed; what is kept of a judgement must not depend on that, for a
+ * connection may be held against the demand of another domain. */
 static void rule_leaf(const struct rule_context *r)
 {
-    const struct cert *c = r->cert;
-
-    if (!cert_may_sign(c, USAGE_DIGITAL_SIGNATURE) && !cert_may_sign(c, USAGE_KEY_ENCIPHERMENT) &&
-        !cert_may_sign(c, USAGE_KEY_AGREEMENT))
-        find(r, REASON_CERT_WRONG_PURPOSE, "has a key that may not be used in TLS (key usage)");
+    if (!cert_may_sign(r->cert, USAGE_DIGITAL_SIGNATURE))
+        find(r, REASON_CERT_WRONG_PURPOSE, "has a key that may not sign a handshake (key usage)");
 }
 
 /* RFC 5280 4.2.1.9: certificates between this one and the leaf, self-issued ones not counted. */

@@ -140,6 +140,8 @@ static const struct judge_row {
      .detail = "the issuer (CN=middle) is not for TLS servers"},
     {"key for nothing of TLS", .leaf = {.usage = "c"}, .want = REASON_CERT_WRONG_PURPOSE,
      .detail = "key usage"},
+    {"key for encipherment only", .leaf = {.usage = "e"}, .want = REASON_CERT_WRONG_PURPOSE,
+     .detail = "may not sign a handshake (key usage)"},
     {"issuer is no CA", .middle = {.basic = BASIC_NOT_CA}, .want = REASON_CERT_WRONG_PURPOSE,
      .detail = "is not a CA (basic constraints)"},
     {"issuer says nothing", .middle = {.basic = BASIC_NOT_CA + 1},
