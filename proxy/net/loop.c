@@ -305,6 +305,11 @@ void loop_run(struct loop *l)
     watchdog_detach(l->watchdog);
 }
 
+void loop_unwatched(struct loop *l)
+{
+    watchdog_silence(l->watchdog);
+}
+
 void loop_stop(struct loop *l)
 {
     atomic_store(&l->stopping, true);

@@ -39,12 +39,14 @@ void loop_defer(struct loop *l, loop_fn *fn, void *owner);
 bool loop_post(struct loop *l, loop_fn *fn, void *owner);
 
 /*
- * In test builds (TLSMEND_WATCHDOG) a turn of any loop that takes longer than LOOP_BLOCKED_MS, without the time that
+ * In test builds (TLSMEND_WATCHDOG) a turn of a watched loop that takes longer than LOOP_BLOCKED_MS, without the time that
  * its thread waited for a processor, is one line on stderr: "tlsmend: loop blocked for 63 ms in FUNCTION (KIND)":
  * the longest part of the turn, e.g. "stream.c:work (deferred)"; KIND is event, timer, posted, deferred or signal.
  * The integration tests look for it.
  */
 #define LOOP_BLOCKED_MS 50
+/* Before loop_run(): this loop serves nobody and may take its time.  Every other one is watched. */
+void loop_unwatched(struct loop *l);
 
 /* Call `fn(owner)` each time `signo` arrives (main thread only). */
 bool loop_signal(struct loop *l, int signo, loop_fn *fn, void *owner);

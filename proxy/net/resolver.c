@@ -48,9 +48,8 @@ struct dns_query {
 struct resolver {
     uint32_t magic;
     struct loop *loop;
-    struct ub_ctx *ctx;
+    struct resolver_context *context;
     struct event *event;
-    int64_t timeout;
     struct question *buckets[BUCKETS];
     size_t count; /* of questions under way */
     struct question *answered, **answered_last;
@@ -206,7 +205,7 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
     loop_enter(l);
     /* An error here means a broken pipe to its thread; then every question ends by its time limit.
      */
-    (void)ub_process(r->ctx);
+    (void)ub_process(r->context->ub);
     loop_leave(l);
 }
 
@@ -224,24 +223,33 @@ static void on_limit(void *owner)
 
 /* ---- the resolver ---- */
 
-struct resolver *resolver_new(struct loop *l, const struct resolver_params *p, struct buf *error)
+struct resolver *resolver_open(struct loop *l, struct resolver_context **prepared)
 {
-    struct ub_ctx *ctx = resolver_context(p, error);
-    struct resolver *r;
+    struct resolver *r = mem_zalloc(sizeof(*r));
 
-    if (ctx == NULL)
-        return NULL;
-    r = mem_zalloc(sizeof(*r));
     r->magic = RESOLVER_MAGIC;
     r->loop = l;
-    r->ctx = ctx;
-    r->timeout = p->timeout;
     r->answered_last = &r->answered;
-    r->event = event_new(loop_base(l), ub_fd(ctx), EV_READ | EV_PERSIST, on_ready, r);
+    r->event = event_new(loop_base(l), ub_fd((*prepared)->ub), EV_READ | EV_PERSIST, on_ready, r);
     INVARIANT(r->event != NULL);
     if (event_add(r->event, NULL) != 0) {
+        event_free(r->event);
+        free(r);
+        return NULL;
+    }
+    r->context = *prepared;
+    *prepared = NULL;
+    return r;
+}
+
+struct resolver *resolver_new(struct loop *l, const struct resolver_params *p, struct buf *error)
+{
+    struct resolver_context *c = resolver_prepare(p, error);
+    struct resolver *r = c != NULL ? resolver_open(l, &c) : NULL;
+
+    if (c != NULL) {
         (void)buf_addf(error, "resolver: the event loop takes no more descriptors");
-        resolver_free(&r);
+        resolver_context_free(&c);
     }
     return r;
 }
@@ -264,20 +272,30 @@ static void free_questions(struct question *q)
     }
 }
 
-void resolver_free(struct resolver **resolver)
+struct resolver_context *resolver_close(struct resolver **resolver)
 {
     struct resolver *r = *resolver;
+    struct resolver_context *c = r->context;
 
     *resolver = NULL;
-    if (r == NULL)
-        return;
     r->dying = true;
-    event_free(r->event);
-    resolver_context_free(r->ctx); /* no call comes any more */
+    r->context = NULL;
+    event_free(r->event); /* calls come from ub_process() alone: none comes any more */
     for (size_t i = 0; i < BUCKETS; i++)
         free_questions(r->buckets[i]);
     free_questions(r->answered);
     loop_defer(r->loop, destroy, r);
+    return c;
+}
+
+void resolver_free(struct resolver **resolver)
+{
+    struct resolver_context *c;
+
+    if (*resolver == NULL)
+        return;
+    c = resolver_close(resolver);
+    resolver_context_free(&c);
 }
 
 /* ---- asking ---- */
@@ -288,7 +306,7 @@ static struct question *under_way(struct resolver *r, const char *name, enum dns
 
     for (struct question *q = *bucket(r, name, type); q != NULL; q = q->next)
         /* An older one that libunbound still works at may be stuck: ask anew. */
-        if (q->type == type && strcmp(q->name, name) == 0 && now - q->asked < r->timeout)
+        if (q->type == type && strcmp(q->name, name) == 0 && now - q->asked < r->context->timeout)
             return q;
     return NULL;
 }
@@ -309,7 +327,7 @@ static struct question *ask_anew(struct resolver *r, const char *name, enum dns_
         answer(q, dns_answer_bare(name, type, DNS_FAILED, "too many questions under way"));
         return q;
     }
-    error = ub_resolve_async(r->ctx, name[0] != '\0' ? name : ".", (int)type, CLASS_IN, q,
+    error = ub_resolve_async(r->context->ub, name[0] != '\0' ? name : ".", (int)type, CLASS_IN, q,
                              on_result, NULL);
     if (error != UB_NOERROR)
         answer(q, dns_answer_bare(name, type, DNS_FAILED, ub_strerror(error)));
@@ -335,7 +353,7 @@ struct dns_query *dns_ask(struct resolver *r, const char *name, enum dns_type ty
     *q->last = w;
     q->last = &w->next;
     w->limit = timer_new(r->loop, on_limit, w);
-    timer_arm(w->limit, r->timeout);
+    timer_arm(w->limit, r->context->timeout);
     return w;
 }
 

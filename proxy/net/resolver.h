@@ -8,8 +8,8 @@
  *      of his own.  Answers are constant, counted, and carry their DNSSEC state; NODATA, NXDOMAIN
  *      and failure are told apart and never mixed up (C-MX-03).  CNAMEs are followed (at most 8; C-MX-07),
  *      but by a question for the CNAME itself: that answers with this one record and its own DNSSEC state.
- *      libunbound keeps the cache.  Called by the worker's thread only; `done` comes from the loop, never
- *      inside dns_ask().
+ *      libunbound keeps the cache.  Called by the worker's thread only, but for contexts; `done` comes from the
+ *      loop, never inside dns_ask().
  */
 #ifndef TLSMEND_NET_RESOLVER_H
 #define TLSMEND_NET_RESOLVER_H
@@ -74,12 +74,27 @@ struct dns_stub {
 
 typedef void dns_done_fn(void *owner, const struct dns_answer *a);
 
+/*
+ * libunbound's part of a resolver: its thread, its cache, the trust anchors.  It takes tens of milliseconds to make
+ * one and to end one, so a loop that serves does neither; any thread may, the one that serves takes it into its loop.
+ */
+struct resolver_context;
+
+/* NULL with one line in *error. */
+struct resolver_context *resolver_prepare(const struct resolver_params *p, struct buf *error);
+void resolver_context_free(struct resolver_context **c); /* NULL is fine */
+/* Takes *prepared into the loop; NULL: the loop takes no more descriptors, and *prepared is still yours. */
+struct resolver *resolver_open(struct loop *l, struct resolver_context **prepared);
+/* Cancels everything, no `done` is called; the handles still want their dns_cancel().  The context is yours. */
+struct resolver_context *resolver_close(struct resolver **r);
+
+/* Both halves at once: for tools, and for loops that may wait. */
 struct resolver *resolver_new(struct loop *l, const struct resolver_params *p, struct buf *error);
+void resolver_free(struct resolver **r); /* NULL is fine */
+
 /* A zone that this file of trust anchors has a key for: the root, else the first; yours.  NULL and one line in
  * *error where it has none. */
 char *resolver_anchor_zone(const char *path, struct buf *error);
-/* Cancels everything, no `done` is called; the handles still want their dns_cancel(). */
-void resolver_free(struct resolver **r);
 
 /* The handle is yours until `done` was called or dns_cancel(); never NULL. */
 struct dns_query *dns_ask(struct resolver *r, const char *name, enum dns_type type,

@@ -12,9 +12,10 @@
 
 #define DNS_CNAMES_MAX 8 /* C-MX-07 */
 
-/* resolver_setup.c: a context and its thread; NULL and one line in *error else. */
-struct ub_ctx *resolver_context(const struct resolver_params *p, struct buf *error);
-void resolver_context_free(struct ub_ctx *ctx); /* ends its thread too */
+struct resolver_context { /* resolver_setup.c makes and ends it */
+    struct ub_ctx *ub;
+    int64_t timeout;
+};
 
 /* dns_answer.c: one hold is yours.  `name` and `detail` are copied. */
 struct dns_answer *dns_answer_of(const char *name, enum dns_type type,

@@ -2,6 +2,7 @@
 /* resolver_setup - libunbound's context; see resolver_internal.h. */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 #define SERVER_TEXT_MAX (ADDR_TEXT_MAX + 32)
 
 /* Part of libunbound's state is global (logging, locks of its listening side), and it makes and removes
- * that with each context, without a lock: contexts of several workers come and go one at a time. */
+ * that with each context, without a lock: contexts come and go one at a time, in whatever threads. */
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 
 static const struct {
@@ -217,17 +218,23 @@ static void nobody_waits(void *owner, int status, struct ub_result *result)
  * left for it, and libevent would end the process.  The root's servers are needed anyway. */
 static bool start_thread(struct ub_ctx *ctx, struct buf *error)
 {
-    int question = 0;
+    int question = 0, result;
+    sigset_t all, before;
 
-    if (failed(error, ub_resolve_async(ctx, ".", TYPE_NS, CLASS_IN, NULL, nobody_waits, &question),
-               "thread", "refused"))
+    /* Signals are not for this thread, whoever makes it. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    result = ub_resolve_async(ctx, ".", TYPE_NS, CLASS_IN, NULL, nobody_waits, &question);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed(error, result, "thread", "refused"))
         return false;
     (void)ub_cancel(ctx, question); /* an answer that is here already goes to nobody_waits() */
     return true;
 }
 
-struct ub_ctx *resolver_context(const struct resolver_params *p, struct buf *error)
+struct resolver_context *resolver_prepare(const struct resolver_params *p, struct buf *error)
 {
+    struct resolver_context *c;
     struct ub_ctx *ctx;
     bool ok;
 
@@ -247,17 +254,26 @@ struct ub_ctx *resolver_context(const struct resolver_params *p, struct buf *err
              set_servers(ctx, p, error) && set_anchor(ctx, p->trust_anchor, error) &&
              open_zones(ctx, p, error) && start_thread(ctx, error);
     }
-    if (!ok && ctx != NULL) {
+    if (!ok && ctx != NULL)
         ub_ctx_delete(ctx);
-        ctx = NULL;
-    }
     (void)pthread_mutex_unlock(&making);
-    return ctx;
+    if (!ok)
+        return NULL;
+    c = mem_zalloc(sizeof(*c));
+    c->ub = ctx;
+    c->timeout = p->timeout;
+    return c;
 }
 
-void resolver_context_free(struct ub_ctx *ctx)
+void resolver_context_free(struct resolver_context **held)
 {
+    struct resolver_context *c = *held;
+
+    *held = NULL;
+    if (c == NULL)
+        return;
     (void)pthread_mutex_lock(&making);
-    ub_ctx_delete(ctx);
+    ub_ctx_delete(c->ub);
     (void)pthread_mutex_unlock(&making);
+    free(c);
 }

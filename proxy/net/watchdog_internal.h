@@ -23,6 +23,7 @@ void watchdog_free(struct watchdog **w);
 /* The calling thread runs the loop from now on, or no longer. */
 void watchdog_attach(struct watchdog *w);
 void watchdog_detach(struct watchdog *w);
+void watchdog_silence(struct watchdog *w); /* for good: attaching does nothing */
 /* A turn begins; the code at `where` is what runs first. */
 void watchdog_turn(struct watchdog *w, uintptr_t where);
 /* From now on it is `where` that runs; `kind` is static. */
@@ -47,6 +48,11 @@ static inline void watchdog_attach(struct watchdog *w)
 }
 
 static inline void watchdog_detach(struct watchdog *w)
+{
+    (void)w;
+}
+
+static inline void watchdog_silence(struct watchdog *w)
 {
     (void)w;
 }

@@ -155,6 +155,17 @@ static void a_quick_loop_is_silent(void **state)
     assert_string_equal(said(s), "");
 }
 
+/* main's loop serves nobody. */
+static void an_unwatched_loop_is_silent(void **state)
+{
+    struct scene *s = *state;
+
+    loop_unwatched(s->loop);
+    run_timer(s, burn_long);
+    run_timer(s, sleep_long);
+    assert_string_equal(said(s), "");
+}
+
 /* ---- a busy machine ---- */
 
 #define RIVALS 4
@@ -217,6 +228,7 @@ int main(void)
         T(of_several_calls_the_longest_is_named),
         T(a_posted_call_is_named),
         T(a_quick_loop_is_silent),
+        T(an_unwatched_loop_is_silent),
         T(waiting_for_a_processor_does_not_count),
     };
 
