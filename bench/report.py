@@ -66,13 +66,13 @@ def plots(folder, results):
     subprocess.run(["gnuplot", "growth.gp"], cwd=folder, check=True)
 
 
-def write(root, outcomes, medians, rounds, seconds, warnings, micro):
+def write(root, outcomes, medians, rounds, seconds, busy, warnings, micro):
     """The whole document."""
     now = datetime.datetime.now(datetime.timezone.utc)
     lines = ["# Results of the bench", "",
              f"Written by `bench/run` ([README.md](README.md)) on {now:%Y-%m-%d} at commit {commit(root)}, {rounds} "
              f"round{'s' if rounds != 1 else ''}, {seconds / 60:.0f} minutes.",
-             f"Machine: {machine()}. Load, peer and sink share it, so a figure is worth something beside the others only.",
+             f"Machine: {machine()}; load average {busy:.1f} when it began. Load, peer and sink share it, so a figure is worth something beside the others only.",
              "Medians, with least and greatest in brackets. CPU-s: user and system time of all processes of the peer.", ""]
     by_scenario, configs = {}, {}
     for scenario, results, shown in outcomes:
