@@ -15,9 +15,9 @@
 
 #include "proxy/relay/notify.h"
 
-#define SOON_MS 400    /* the time between two tries, and more */
-#define AT_ONCE_MS 50  /* what a loop may be held up */
-#define MAIN_WAITS 100 /* seconds: beyond this the alarm says that a call blocks */
+#define SOON_MS 400   /* the time between two tries, and more */
+#define AT_ONCE_MS 50 /* what a loop may be held up */
+#define MAIN_WAITS 20 /* seconds: beyond this the alarm says that a call blocks */
 
 struct rig {
     struct loop *loop;
