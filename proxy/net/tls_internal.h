@@ -114,6 +114,8 @@ void tls_verdict_drop(struct tls_verdict **v);
 /* The same request would be told the same of the same chain. */
 bool tls_verdict_stands(const struct tls_verdict *v, wall_ms now);
 bool tls_verdict_same(const struct tls_verdict *a, const struct tls_verdict *b);
+/* PKIX or DANE vouches for the peer. */
+bool tls_verdict_good(const struct tls_verdict *v);
 /* The host's own name is not in the certificate, whatever other names are (RFC 8461 4.2). */
 void tls_verdict_no_host(const struct tls_request *asked, const struct judgement *j,
                          struct buf *out);

@@ -40,7 +40,8 @@ void tls_resume_setup(SSL_CTX *ctx)
 /*
  * The verdict over its chain, by this request and time: the one that is kept, or a new one.  NULL: it is
  * not what it was, and a full handshake must say why (the certificate expired, the staple is too old),
- * whether that is enforced or not.
+ * whether that is enforced or not.  What it was of a session of another process nobody knows: then it has
+ * to be good.
  */
 static struct tls_verdict *verdict_now(const struct tls_wire *w, const struct tls_kept *kept,
                                        wall_ms now)
@@ -49,12 +50,13 @@ static struct tls_verdict *verdict_now(const struct tls_wire *w, const struct tl
     struct tls_verdict *v;
     size_t length = 0;
 
-    if (tls_verdict_stands(kept->verdict, now))
+    if (kept->verdict != NULL && tls_verdict_stands(kept->verdict, now))
         return tls_verdict_hold(kept->verdict);
     SSL_SESSION_get0_ocsp_response(kept->session, &staple, &length);
     v = tls_verdict_new(w, SSL_SESSION_get0_peer_certificates(kept->session),
                         length > 0 ? slice_of(staple, length) : SLICE_NONE);
-    if (v != NULL && !tls_verdict_same(v, kept->verdict))
+    if (v != NULL &&
+        !(kept->verdict != NULL ? tls_verdict_same(v, kept->verdict) : tls_verdict_good(v)))
         tls_verdict_drop(&v);
     return v;
 }

@@ -2,6 +2,8 @@
 /* tls_sessions - see tls_sessions.h and tls_sessions_internal.h for the contract. */
 #include "proxy/net/tls_sessions.h"
 
+#include <openssl/err.h>
+#include <openssl/mem.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,7 +211,8 @@ static bool take_good(struct tls_sessions *s, struct entry *e, wall_ms now, stru
             return true;
         } else {
             (void)SSL_SESSION_up_ref(top->session);
-            *out = (struct tls_kept){top->session, tls_verdict_hold(top->verdict)};
+            *out = (struct tls_kept){top->session,
+                                     top->verdict != NULL ? tls_verdict_hold(top->verdict) : NULL};
             return true;
         }
     }
@@ -299,6 +302,52 @@ void tls_sessions_limit(struct tls_sessions *s, size_t max)
     make_fit(s);
     INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
 }
+
+/* ---- as bytes ---- */
+
+static void give(const unsigned char *key, const SSL_SESSION *session,
+                 void (*each)(void *owner, struct slice key, struct slice bytes), void *owner)
+{
+    uint8_t *bytes;
+    size_t n;
+
+    if (SSL_SESSION_to_bytes(session, &bytes, &n) != 1) {
+        ERR_clear_error(); /* one handshake more, that is all */
+        return;
+    }
+    each(owner, slice_of(key, TLS_SESSION_KEY_LENGTH), slice_of(bytes, n));
+    OPENSSL_free(bytes); /* wipes it */
+}
+
+void tls_sessions_each(struct tls_sessions *s, wall_ms now,
+                       void (*each)(void *owner, struct slice key, struct slice bytes), void *owner)
+{
+    INVARIANT(pthread_mutex_lock(&s->lock) == 0);
+    for (const struct entry *e = s->oldest; e != NULL; e = e->newer)
+        for (size_t i = 0; i < e->count; i++)
+            if (is_good(e->stack[i].session, now))
+                give(e->key, e->stack[i].session, each, owner);
+    INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
+}
+
+bool tls_sessions_add(struct tls_sessions *s, const struct tls_context *c, wall_ms now,
+                      struct slice key, struct slice bytes)
+{
+    struct tls_kept kept = {0};
+
+    if (key.n == TLS_SESSION_KEY_LENGTH)
+        kept.session = SSL_SESSION_from_bytes((const uint8_t *)bytes.p, bytes.n, c->ssl);
+    ERR_clear_error();
+    if (kept.session == NULL)
+        return false;
+    if (is_good(kept.session, now))
+        tls_sessions_put(s, (const unsigned char *)key.p, kept);
+    else
+        tls_kept_clear(&kept);
+    return true;
+}
+
+/* ---- how many ---- */
 
 size_t tls_sessions_count(struct tls_sessions *s)
 {

@@ -19,7 +19,8 @@ void tls_sessions_key(const struct tls_request *req, unsigned char out[TLS_SESSI
 
 struct tls_kept {
     SSL_SESSION *session;
-    struct tls_verdict *verdict; /* over its chain; held */
+    struct tls_verdict
+        *verdict; /* over its chain; held.  NULL: of another process, not judged here */
 };
 
 void tls_kept_clear(struct tls_kept *k);

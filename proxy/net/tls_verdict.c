@@ -153,3 +153,9 @@ bool tls_verdict_same(const struct tls_verdict *a, const struct tls_verdict *b)
            a->judgement.reason == b->judgement.reason && a->judgement.ocsp == b->judgement.ocsp &&
            a->dane.reason == b->dane.reason;
 }
+
+bool tls_verdict_good(const struct tls_verdict *v)
+{
+    return (v->judged && v->judgement.reason == REASON_OK) ||
+           (v->dane_judged && v->dane.reason == REASON_OK);
+}
