@@ -11,8 +11,9 @@
 #include "proxy/store/db_file_internal.h"
 
 #define DB_APPLICATION 0x746c736d /* "tlsm" in the file's header */
-#define DB_VERSION 2              /* 1: without the ledger */
-#define CHECK_STEPS 1000          /* of SQLite's machine, between two looks at the clock */
+#define DB_VERSION 3              /* 1: without the ledger; 2: without TLS sessions */
+#define DB_VERSION_LEDGER 2
+#define CHECK_STEPS 1000 /* of SQLite's machine, between two looks at the clock */
 
 /* One tree for each table: an index beside it could contradict it in a damaged file, and then a write
  * takes the wrong row away. */
@@ -26,13 +27,18 @@
     " ident TEXT NOT NULL, PRIMARY KEY (sender, recipient, digest))"          \
     " STRICT, WITHOUT ROWID;"
 
+/* By place: the longest unused first. */
+#define SCHEMA_TLS                                                             \
+    "CREATE TABLE tls_sessions (place INTEGER PRIMARY KEY, key BLOB NOT NULL," \
+    " session BLOB NOT NULL) STRICT;"
+
 static const char schema[] =
     "CREATE TABLE policies (domain TEXT PRIMARY KEY NOT NULL, id TEXT NOT NULL,"
     " fetched INTEGER NOT NULL, used INTEGER NOT NULL, body BLOB NOT NULL)"
     " STRICT, WITHOUT ROWID;"
     "CREATE TABLE rungs (address TEXT NOT NULL, port INTEGER NOT NULL, rung TEXT NOT NULL,"
     " learned INTEGER NOT NULL, until INTEGER NOT NULL, times INTEGER NOT NULL,"
-    " PRIMARY KEY (address, port)) STRICT, WITHOUT ROWID;" SCHEMA_LEDGER;
+    " PRIMARY KEY (address, port)) STRICT, WITHOUT ROWID;" SCHEMA_LEDGER SCHEMA_TLS;
 
 static const char *const statements[DB_STATEMENT_COUNT] = {
     [DB_BEGIN] = "BEGIN IMMEDIATE",
@@ -46,6 +52,8 @@ static const char *const statements[DB_STATEMENT_COUNT] = {
     [DB_PUT_LEDGER] = "INSERT OR REPLACE INTO ledger (" DB_LEDGER_COLUMNS ") VALUES (?1, ?2, ?3,"
                       " ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     [DB_DROP_LEDGER] = "DELETE FROM ledger WHERE recipient = ?1 AND sender = ?2 AND digest = ?3",
+    [DB_PUT_TLS] = "INSERT INTO tls_sessions (place, key, session) VALUES (?1, ?2, ?3)",
+    [DB_DROP_TLS] = "DELETE FROM tls_sessions",
 };
 
 static int64_t now_ms(void)
@@ -136,16 +144,16 @@ static bool make_schema(struct db *db, struct db_error *e)
     return pragma(db, sql, e);
 }
 
-/* From version 1: nothing of it changes. */
-static bool migrate(struct db *db, struct db_error *e)
+/* What older versions have does not change. */
+static bool migrate(struct db *db, int64_t version, struct db_error *e)
 {
-    char sql[sizeof(SCHEMA_LEDGER) + 100];
+    char sql[sizeof(SCHEMA_LEDGER SCHEMA_TLS) + 100];
     int rc;
 
-    (void)snprintf(sql, sizeof(sql), "BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT",
-                   SCHEMA_LEDGER, DB_VERSION);
+    (void)snprintf(sql, sizeof(sql), "BEGIN IMMEDIATE; %s%s PRAGMA user_version = %d; COMMIT",
+                   version < DB_VERSION_LEDGER ? SCHEMA_LEDGER : "", SCHEMA_TLS, DB_VERSION);
     rc = sqlite3_exec(db->sql, sql, NULL, NULL, NULL);
-    if (rc == SQLITE_ERROR) /* a ledger in a file that is too old for one */
+    if (rc == SQLITE_ERROR) /* a table in a file that is too old for it */
         return db_error(e, DB_DAMAGED, sqlite3_errmsg(db->sql), DB_DAMAGED_HINT);
     return rc == SQLITE_OK || db_fail(db, rc, e);
 }
@@ -180,7 +188,7 @@ static bool set_up(struct db *db, struct db_error *e)
         !ours(db, &empty, &version, e))
         return false;
     db->empty = empty;
-    db->no_ledger = version < DB_VERSION;
+    db->no_ledger = version < DB_VERSION_LEDGER;
     if (db->read_only)
         return empty || check(db, e);
     /* What was written survives the end of the process; the end of the power takes the last
@@ -191,7 +199,7 @@ static bool set_up(struct db *db, struct db_error *e)
                 e) ||
         !check(db, e) || (empty && !make_schema(db, e)))
         return false;
-    if (version == 1 && !migrate(db, e))
+    if (!empty && version < DB_VERSION && !migrate(db, version, e))
         return false;
     db->no_ledger = false;
     return prepare(db, e);
@@ -246,7 +254,7 @@ void db_close(struct db **held)
     free(db);
 }
 
-static bool run(struct db *db, enum db_statement which, struct db_error *e)
+bool db_run(struct db *db, enum db_statement which, struct db_error *e)
 {
     sqlite3_stmt *s = db->statements[which];
     int rc = sqlite3_step(s);
@@ -273,7 +281,7 @@ static bool write_policy(struct db *db, const struct policy_job *j, struct db_er
         bad |= sqlite3_bind_int64(s, 4, j->used);
         bad |= sqlite3_bind_blob64(s, 5, j->body.p, j->body.n, SQLITE_STATIC);
     }
-    return bound(db, bad, e) && run(db, which, e);
+    return bound(db, bad, e) && db_run(db, which, e);
 }
 
 static bool write_rung(struct db *db, const struct rung_job *j, struct db_error *e)
@@ -290,14 +298,14 @@ static bool write_rung(struct db *db, const struct rung_job *j, struct db_error 
         bad |= sqlite3_bind_int64(s, 5, j->memory.until);
         bad |= sqlite3_bind_int64(s, 6, j->memory.times);
     }
-    return bound(db, bad, e) && run(db, which, e);
+    return bound(db, bad, e) && db_run(db, which, e);
 }
 
 static bool write_ledger(struct db *db, const struct ledger_job *j, struct db_error *e)
 {
     enum db_statement which = j->gone ? DB_DROP_LEDGER : DB_PUT_LEDGER;
 
-    return bound(db, db_bind_ledger(db->statements[which], j), e) && run(db, which, e);
+    return bound(db, db_bind_ledger(db->statements[which], j), e) && db_run(db, which, e);
 }
 
 static bool write_all(struct db *db, const struct db_jobs *jobs, struct db_error *e)
@@ -335,7 +343,7 @@ bool db_write(struct db *db, const struct db_jobs *jobs, struct db_error *e)
     memset(e, 0, sizeof(*e));
     if (!wait_for_medium(db, jobs, e))
         return false;
-    if (run(db, DB_BEGIN, e) && write_all(db, jobs, e) && run(db, DB_COMMIT, e))
+    if (db_run(db, DB_BEGIN, e) && write_all(db, jobs, e) && db_run(db, DB_COMMIT, e))
         return true;
     /* Fails where SQLite rolled back by itself. */
     (void)sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL, NULL);

@@ -119,6 +119,24 @@ bool db_look(const char *path, bool read_only, struct db_error *e)
     return true;
 }
 
+bool db_make_private(const struct db *db, struct db_error *e)
+{
+    static const char *const tails[] = {"", "-wal", "-shm"};
+
+    /* By name: to open and close the file would end SQLite's locks on it. */
+    for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
+        char *name = mem_format("%s%s", db->path, tails[i]);
+        bool ok = chmod(name, S_IRUSR | S_IWUSR) == 0 || (errno == ENOENT && i > 0);
+
+        free(name);
+        if (!ok)
+            return db_error(e, DB_FAILED, strerror(errno),
+                            "for tls.keep_sessions the file must belong to the user that tlsmend "
+                            "runs as");
+    }
+    return true;
+}
+
 char *db_frozen_name(const char *path)
 {
     char *log = mem_format("%s-wal", path), *name;

@@ -25,6 +25,8 @@ enum db_statement {
     DB_DROP_RUNG,
     DB_PUT_LEDGER,
     DB_DROP_LEDGER,
+    DB_PUT_TLS,
+    DB_DROP_TLS, /* all */
     DB_STATEMENT_COUNT
 };
 
@@ -44,6 +46,9 @@ struct db {
 /* Both fill *e and return false. */
 bool db_error(struct db_error *e, enum db_trouble trouble, const char *detail, const char *hint);
 bool db_fail(const struct db *db, int rc, struct db_error *e); /* rc: SQLite's */
+
+/* A statement that gives no row, with what is bound. */
+bool db_run(struct db *db, enum db_statement which, struct db_error *e);
 
 /* Before SQLite opens it: the troubles that can be told in plain words.  Makes the file, with our
  * mode, where there is none. */

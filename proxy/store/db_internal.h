@@ -12,6 +12,7 @@
 
 #include "proxy/base/buf.h"
 #include "proxy/store/store_internal.h"
+#include "proxy/store/tls_rows_internal.h"
 
 #define DB_BUSY_MS 250
 #define DB_CHECK_MS 300 /* quick_check of a big file ends then */
@@ -53,6 +54,15 @@ bool db_load(struct db *db, struct policies *p, struct rungs *r, struct ledger *
 /* One transaction: all or nothing.  Where it puts entries into the ledger, they are on the medium when it
  * returns: a power cut does not take them away. */
 bool db_write(struct db *db, const struct db_jobs *jobs, struct db_error *e);
+/* TLS sessions: db_tls.c.  The first takes all away from the file and puts `max` of them into *out, the last
+ * first.  False: the file is damaged; any other trouble leaves them where they are, and *out empty.  The
+ * second writes `rows` in the place of all that are there, the last first until there is enough, and
+ * makes the file its owner's alone. */
+bool db_take_tls(struct db *db, size_t max, struct tls_rows *out, struct db_error *e);
+bool db_put_tls(struct db *db, const struct tls_rows *rows, bool (*enough)(void *owner),
+                void *owner, struct db_error *e);
+/* Nobody but its owner may read or write the file and what belongs to it. */
+bool db_make_private(const struct db *db, struct db_error *e);
 /* The file has another name now, or none: what is written would be lost. */
 bool db_moved(const struct db *db);
 /* Renames the file (and what belongs to it) to NAME.damaged-<time>; *kept_as gets the name. */

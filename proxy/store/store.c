@@ -42,13 +42,15 @@ struct store {
 
     /* The thread's; before it starts, of store_open(). */
     struct db *db;
-    bool was_open;           /* once, so memory may hold more than the file */
-    enum db_trouble trouble; /* the one that was told */
-    struct db_loaded loaded; /* of the last opening */
-    bool untold;             /* ... which was not told yet */
-    mono_ms again, retry_ms; /* in trouble: the next try, and the span to the one behind it */
-    mono_ms aside_at;        /* a damaged file was put aside; 0: never */
-    bool expiring;           /* the ledger has more that expired */
+    bool was_open;            /* once, so memory may hold more than the file */
+    enum db_trouble trouble;  /* the one that was told */
+    struct db_loaded loaded;  /* of the last opening */
+    bool untold;              /* ... which was not told yet */
+    mono_ms again, retry_ms;  /* in trouble: the next try, and the span to the one behind it */
+    mono_ms aside_at;         /* a damaged file was put aside; 0: never */
+    bool expiring;            /* the ledger has more that expired */
+    size_t tls_max;           /* so many TLS sessions are read when it opens, the rest goes */
+    struct tls_rows tls_rows; /* of the last run; then what is left for the next one */
     struct policy_job policy_jobs[BATCH];
     struct rung_job rung_jobs[BATCH];
     struct ledger_job ledger_jobs[BATCH];
@@ -171,8 +173,9 @@ static bool put_aside(struct store *s, struct db_error *e)
 static bool open_and_load(struct store *s, struct db_error *e)
 {
     s->db = db_open(s->path, s->read_only, e);
-    if (s->db != NULL &&
-        !db_load(s->db, s->policies, s->rungs, s->ledger, clock_ms(CLOCK_REALTIME), &s->loaded, e))
+    if (s->db != NULL && (!db_load(s->db, s->policies, s->rungs, s->ledger,
+                                   clock_ms(CLOCK_REALTIME), &s->loaded, e) ||
+                          !db_take_tls(s->db, s->tls_max, &s->tls_rows, e)))
         db_close(&s->db);
     return s->db != NULL;
 }
@@ -196,8 +199,9 @@ static bool attach(struct store *s, struct db_error *e)
     return true;
 }
 
-static bool out_of_time(struct store *s)
+static bool out_of_time(void *owner)
 {
+    struct store *s = owner;
     bool over;
 
     pthread_mutex_lock(&s->bell.lock);
@@ -306,6 +310,16 @@ static uint64_t wait_for_work(struct store *s, bool *stopping)
     return asked;
 }
 
+/* The last that is written: who has them has ended. */
+static void leave_tls(struct store *s)
+{
+    struct db_error e = {.trouble = DB_FINE};
+
+    if (s->db != NULL && s->tls_rows.count > 0 && !db_moved(s->db) &&
+        !db_put_tls(s->db, &s->tls_rows, out_of_time, s, &e))
+        tell_trouble(s, &e);
+}
+
 static void *writer_main(void *arg)
 {
     struct store *s = arg;
@@ -331,6 +345,7 @@ static void *writer_main(void *arg)
         pthread_cond_broadcast(&s->answered);
         pthread_mutex_unlock(&s->bell.lock);
     }
+    leave_tls(s);
     db_close(&s->db);
     pthread_mutex_lock(&s->bell.lock);
     s->ended = true;
@@ -368,6 +383,7 @@ static void open_first(struct store *s, struct buf *warning)
     struct db_error e = {.trouble = DB_FINE};
     bool ok = attach(s, &e);
 
+    s->tls_max = 0; /* nobody asks again: of a file that opens later they just go */
     if (ok)
         no_trouble(s);
     else
@@ -396,6 +412,7 @@ struct store *store_open(const struct store_params *p, struct buf *warning)
     s->path = mem_strdup(p->path);
     s->log = p->log;
     s->read_only = p->read_only;
+    s->tls_max = p->tls_sessions_max;
     s->expiring = true; /* of what the file has, nobody knows yet */
     init_locks(s);
     s->policies = policies_new(p->policies_max, lasting, &s->bell);
@@ -461,6 +478,7 @@ void store_close(struct store **held)
         ledger_silence(s->ledger);
         return;
     }
+    tls_rows_clear(&s->tls_rows);
     policies_free(&s->policies);
     rungs_free(&s->rungs);
     ledger_free(&s->ledger);
@@ -469,6 +487,20 @@ void store_close(struct store **held)
     (void)pthread_mutex_destroy(&s->bell.lock);
     free(s->path);
     free(s);
+}
+
+void store_take_tls(struct store *s,
+                    void (*each)(void *owner, struct slice key, struct slice bytes), void *owner)
+{
+    for (size_t i = s->tls_rows.count; i > 0; i--)
+        each(owner, s->tls_rows.rows[i - 1].key, s->tls_rows.rows[i - 1].bytes);
+    tls_rows_clear(&s->tls_rows);
+}
+
+void store_leave_tls(struct store *s, struct slice key, struct slice bytes)
+{
+    if (s->started)
+        tls_rows_add(&s->tls_rows, key, bytes);
 }
 
 bool store_lasting(const struct store *s)

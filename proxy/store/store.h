@@ -32,7 +32,8 @@ struct store_params {
     struct log *log;  /* records "store"; NULL: none (tools) */
     /* ledger_max 0: what the file has is there, nothing is added (tools) */
     size_t policies_max, rungs_max, ledger_max;
-    int64_t ledger_keep; /* ms; 0: a week */
+    int64_t ledger_keep;     /* ms; 0: a week */
+    size_t tls_sessions_max; /* so many of the last run are at hand, once; 0: they are deleted */
     bool read_only; /* for tools beside a daemon: no thread, nothing is written, no file is made */
 };
 
@@ -45,6 +46,13 @@ bool store_flush(struct store *s, int64_t ms);
 /* Writes what waits (at most 2 s), ends the thread. */
 void store_close(struct store **s);
 bool store_lasting(const struct store *s); /* on disk, and the last write was good; any thread */
+/* The TLS sessions that the last run left, the longest unused first; they are deleted on the disk already.
+ * Key and bytes are lent for the call.  Once, behind store_open(). */
+void store_take_tls(struct store *s,
+                    void (*each)(void *owner, struct slice key, struct slice bytes), void *owner);
+/* For the next run: store_close() writes them, in this order, and nothing does before.  The last of them as
+ * far as time allows.  One thread.  The file is then its owner's alone: they are secrets. */
+void store_leave_tls(struct store *s, struct slice key, struct slice bytes);
 struct policies *store_policies(struct store *s);
 struct rungs *store_rungs(struct store *s);
 struct ledger *store_ledger(struct store *s);

@@ -297,7 +297,7 @@ static void version_1(void **state)
     assert_int_equal(led_wait(store_ledger(s), ticket, 20000), LEDGER_DURABLE);
     rig_close(&s);
     assert_int_equal(rig_said("damaged", ""), 0);
-    assert_string_equal(rig_sql(rig_path, "PRAGMA user_version"), "2");
+    assert_string_equal(rig_sql(rig_path, "PRAGMA user_version"), "3");
     s = rig_open_as(rig_path, true, 10, &warning);
     assert_string_equal(buf_cstr(&warning), "");
     assert_true(has(store_ledger(s), 1)); /* a tool reads it */

@@ -255,7 +255,7 @@ static void not_ours(void **state)
     static const struct {
         const char *sql, *why;
     } files[] = {
-        {"CREATE TABLE policies (a); PRAGMA user_version = 3; PRAGMA application_id = 1953264493",
+        {"CREATE TABLE policies (a); PRAGMA user_version = 4; PRAGMA application_id = 1953264493",
          "newer tlsmend"},
         {"CREATE TABLE addresses (a)", "another program"},
         {"PRAGMA application_id = 42", "another program"},
