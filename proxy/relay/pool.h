@@ -37,6 +37,7 @@ enum pool_kind {
     POOL_NO_TLS,      /* level none: nobody asked for STARTTLS */
     POOL_NO_STARTTLS, /* level may: it was not to be had */
     POOL_DOWNGRADED,  /* level may: no handshake can be made (the last rung) */
+    POOL_RESETTING,   /* between two mails the MX owes replies: it only makes room for others */
 };
 
 struct pool_key {

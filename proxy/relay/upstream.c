@@ -97,7 +97,23 @@ static struct upstream *upstream_of(struct pool_entry *e)
 
 void upstream_leave_pool(struct pool_entry *e)
 {
-    say_quit(upstream_of(e));
+    struct upstream *u = upstream_of(e);
+    enum outbound_phase phase = outbound_phase(u->out);
+
+    if (phase == OUTBOUND_PHASE_READY || phase == OUTBOUND_PHASE_RESET)
+        say_quit(u);
+    else
+        upstream_left(u); /* behind an unanswered DATA a QUIT could be read as a line of a message */
+}
+
+/* The MX still owes replies: it is nobody's yet, but no mail has to wait where it would make room. */
+static void wait_for_replies(struct upstream *u)
+{
+    struct pool_key key = u->key;
+
+    key.kind = POOL_RESETTING;
+    (void)pool_put(u->services->pool, &u->place, &key,
+                   u->connected + settings_of(u)->pool.max_age);
 }
 
 static void wait_for_mail(struct upstream *u)
@@ -105,6 +121,7 @@ static void wait_for_mail(struct upstream *u)
     unlink_leaving(u);
     u->state = UPSTREAM_WAITING;
     stream_deadline(u->stream, -1); /* the pool has the clock */
+    pool_take(u->services->pool, &u->place);
     if (!pool_put(u->services->pool, &u->place, &u->key,
                   u->connected + settings_of(u)->pool.max_age))
         say_quit(u);
@@ -117,6 +134,8 @@ static void say_reset(struct upstream *u)
     outbound_reset(u->out);
     upstream_flush(u);
     upstream_arm(u, true);
+    pool_take(u->services->pool, &u->place);
+    wait_for_replies(u);
 }
 
 /* Could the next mail use it?  One that was left with a doubt about TLS could not. */
@@ -193,6 +212,7 @@ void upstream_finish(struct upstream **held)
     if (is_settling(u, phase)) {
         link_leaving(u);
         upstream_arm(u, true);
+        wait_for_replies(u);
     } else {
         upstream_rested(u);
     }

@@ -151,6 +151,29 @@ def test_c_out_07_no_dot_but_the_clients(scene, end, pipelining, warm):
     assert not wrong, "\n".join(wrong)
 
 
+# -- one place at the MX ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", ["rset", "data", "rcpt"])
+def test_c_out_08_one_that_is_being_reset_makes_room(scene, phase):
+    """pool.per_host: a connection that nobody uses, and whose MX takes its time with the replies that it owes, keeps no mail
+    away."""
+    domain = scene.domain()
+    mx = peer(scene, domain, replies={
+        "mail": lambda c: "550 5.1.0 not you" if phase == "rcpt" and b"<bad@" in c.line else "250 ok",
+        "rcpt": lambda c: [3 * SLOW, "503 no"] if not c.record.mails else "550 no" if b"nobody" in c.line else "250 ok",
+        "data": lambda c: "354 go" if c.record.mails[-1].recipients else [3 * SLOW if phase == "data" else 0, "503 no"],
+        "rset": [3 * SLOW if phase == "rset" else 0, "250 ok"]})
+    tlsmend = solo(scene, pool={"per_host": 1})
+    with scene.client(tlsmend) as c:
+        c.ehlo()
+        sender = "bad@client.lab.example" if phase == "rcpt" else SENDER
+        c.send(f"MAIL FROM:<{sender}>\r\nRCPT TO:<{domain.address('nobody')}>\r\nDATA\r\n".encode())
+        assert said(c, 3) == [250, 550, 554]
+        assert c.deliver(SENDER, domain.address(), smtpc.message()).code == 250
+    assert len(mx.mails) == 1 and not any(r.verbs().count("MAIL") > 1 for r in mx.records)
+
+
 # -- one connection, two demands -------------------------------------------------------------------
 
 
