@@ -103,7 +103,8 @@ void upstream_leave_pool(struct pool_entry *e)
     if (phase == OUTBOUND_PHASE_READY || phase == OUTBOUND_PHASE_RESET)
         say_quit(u);
     else
-        upstream_left(u); /* behind an unanswered DATA a QUIT could be read as a line of a message */
+        upstream_left(
+            u); /* behind an unanswered DATA a QUIT could be read as a line of a message */
 }
 
 /* The MX still owes replies: it is nobody's yet, but no mail has to wait where it would make room. */
@@ -112,8 +113,7 @@ static void wait_for_replies(struct upstream *u)
     struct pool_key key = u->key;
 
     key.kind = POOL_RESETTING;
-    (void)pool_put(u->services->pool, &u->place, &key,
-                   u->connected + settings_of(u)->pool.max_age);
+    (void)pool_put(u->services->pool, &u->place, &key, u->connected + settings_of(u)->pool.max_age);
 }
 
 static void wait_for_mail(struct upstream *u)
@@ -376,11 +376,29 @@ static struct upstream *find_waiting(const struct upstream_params *p,
     return e != NULL ? upstream_of(e) : NULL;
 }
 
+/* One of the certificates shown has ended since: a new handshake tells what is to be thought of the host now,
+ * as for a resumption (C-TLS-08). */
+static bool has_expired(const struct upstream *u)
+{
+    const struct judgement *j = &u->tls->judgement;
+    wall_ms now = loop_wall();
+
+    for (size_t i = 0; i < j->fact_count; i++) {
+        wall_ms end = j->facts[i].not_after + 1000; /* whole seconds: the last one is inside */
+
+        if (u->shaken < end && end <= now)
+            return true;
+    }
+    return false;
+}
+
 /* As outbound_mail() will judge: what the handshake and the EHLO inside it gave, by this demand's measure. */
 static bool is_enough(struct upstream *u, const struct demand *d)
 {
     struct tls_reached got = u->tls->reached;
 
+    if (has_expired(u))
+        return false;
     got.requiretls = got.tls && outbound_facts(u->out)->ehlo.requiretls;
     return demand_met(d, &got);
 }

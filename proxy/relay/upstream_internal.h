@@ -31,6 +31,7 @@ struct upstream {
     const struct tls_facts *tls; /* lent by the stream; before the handshake: that there is none */
     enum tls_rung rung;
     mono_ms opened, connected; /* connected 0: not yet */
+    wall_ms shaken;            /* when TLS was there */
     enum outbound_patience armed;
     mono_ms phase_since;
     int64_t written, sent_when_armed;

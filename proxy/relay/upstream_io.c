@@ -122,6 +122,7 @@ static void on_tls_done(void *owner, const struct tls_facts *facts)
         return;
     u->tls = u->attempt.tls = facts;
     u->attempt.t_tls = upstream_since(u, u->phase_since);
+    u->shaken = loop_wall();
     if (facts->reason != REASON_OK) {
         enum stage stage = reason_is_certificate(facts->reason) ? STAGE_CERT : STAGE_HANDSHAKE;
 

@@ -206,6 +206,26 @@ def test_c_out_08_what_only_an_owed_chain_asks_of_the_handshake(scene, first):
     assert len(mx.mails) == (first != "verify")
 
 
+@pytest.mark.parametrize("level", ["verify", "encrypt"])
+def test_c_out_08_a_certificate_that_expires_while_the_connection_waits(scene, level):
+    """It was good for the first mail; the second one's own handshake is asked."""
+    domain = scene.domain()
+    mx = peer(scene, domain, chain=scene.pki.leaf(f"mx.{domain.name}", "soon", end=2))
+    tlsmend = scene.tlsmend(clock="wall", workers=1, tls={"level": level}, mta_sts={"enabled": False},
+                            pool={"max_age": "24h"})
+    deliver(scene, tlsmend, domain)
+    assert deliver(scene, tlsmend, domain)["reused"] is True
+    tlsmend.clock.turn(3 * 86400)
+    if level == "verify":
+        sent = send(scene, tlsmend, domain)
+        assert sent.reply.code == 451 and sent.attempt["reason"] == "expired", sent
+        assert len(mx.mails) == 2
+    else:
+        again = deliver(scene, tlsmend, domain)
+        assert "reused" not in again and again["verify"] == "expired"
+        assert deliver(scene, tlsmend, domain)["reused"] is True
+
+
 # -- a storm over warm connections -----------------------------------------------------------------
 
 SECONDS = float(os.environ.get("STORM_SECONDS", "3"))
