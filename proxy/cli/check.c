@@ -9,8 +9,8 @@
 #include "proxy/cli/check_internal.h"
 #include "proxy/cli/cli.h"
 #include "proxy/net/loop.h"
+#include "proxy/relay/resolvers.h"
 #include "proxy/relay/snapshot.h"
-#include "proxy/relay/worker.h"
 
 #define TEXT_MAX ((size_t)64 << 20) /* thousands of destinations are many lines */
 
@@ -49,7 +49,7 @@ static bool check_use(const struct settings *s, struct buf *error)
     for (size_t i = 0; good && i < s->destination_count; i++)
         if (s->destinations[i].ca_file != NULL)
             good = check_store(s, &s->destinations[i], error);
-    return worker_check_resolver(s, error) && good;
+    return resolvers_check(s, error) && good;
 }
 
 static int check(const char *path)

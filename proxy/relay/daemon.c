@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See daemon.h. */
-#include "proxy/relay/daemon.h"
+#include "proxy/relay/daemon_internal.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -12,48 +12,20 @@
 #include "proxy/base/mem.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/tls_sessions.h"
-#include "proxy/relay/dnssec.h"
 #include "proxy/relay/listeners.h"
-#include "proxy/relay/notify.h"
 #include "proxy/relay/privileges.h"
-#include "proxy/relay/refresher.h"
+#include "proxy/relay/resolvers.h"
 #include "proxy/relay/sinks.h"
-#include "proxy/relay/snapshot.h"
 #include "proxy/relay/status.h"
-#include "proxy/relay/worker.h"
-#include "proxy/store/log.h"
-#include "proxy/store/store.h"
 
-#define WORKERS_MAX 4
-#define PROBE_START_MS 700 /* a restart serves within a second (C-OPS-01) */
-#define NOTE_MAX 16384
+#define PROBE_START_MS 700  /* a restart serves within a second (C-OPS-01) */
 #define FILES_PER_SESSION 2 /* the client and one upstream; those that wait come on top */
 #define FILES_ELSE 256      /* listeners, loops, resolver sockets, logs */
 #define DAY_MS (24 * 60 * 60 * 1000LL)
 
-struct daemon {
-    struct settings *settings; /* held */
-    struct snapshot *snapshot;
-    struct loop *loop;
-    struct notify *notify;
-    struct log *log;
-    struct store *store;
-    struct refresher *refresher;
-    struct worker_shared shared;
-    struct worker **workers;
-    unsigned worker_count, workers_ended;
-    struct timer *watch;
-    struct dnssec_watch *dnssec;
-    char watch_error[512]; /* what the last look at the trust store files ended with */
-    wall_ms looked;        /* at the dates of the overrides */
-    mono_ms started;
-    bool ending;
-};
-
 /* ---- records ---- */
 
-/* Notes are lines; each becomes one record. */
-static void log_lines(struct log *log, const char *event, enum record_severity severity,
+void daemon_log_lines(struct log *log, const char *event, enum record_severity severity,
                       struct slice lines)
 {
     struct slice line;
@@ -107,39 +79,7 @@ static void log_start_record(const struct daemon *d)
     }
 }
 
-/* mta_sts.fetches is one number for the workers and the refresher together. */
-static unsigned fetch_share(const struct daemon *d)
-{
-    unsigned share = (unsigned)d->settings->mta_sts.fetches / (d->worker_count + 1);
-
-    return share > 0 ? share : 1;
-}
-
-/* ---- DNSSEC ---- */
-
-static void on_validation(void *owner, bool on)
-{
-    struct daemon *d = owner;
-
-    if (d->ending)
-        return;
-    for (unsigned i = 0; i < d->worker_count; i++)
-        worker_set_validation(d->workers[i], on);
-    refresher_use(d->refresher, d->snapshot, on, fetch_share(d));
-}
-
 /* ---- the parts ---- */
-
-static unsigned worker_count(const struct settings *set)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (set->workers > 0)
-        return (unsigned)set->workers;
-    if (cores < 1)
-        return 1;
-    return cores > WORKERS_MAX ? WORKERS_MAX : (unsigned)cores;
-}
 
 static void open_store(struct daemon *d)
 {
@@ -154,17 +94,30 @@ static void open_store(struct daemon *d)
 
     d->store = store_open(&p, NULL); /* trouble is in the log, loudly, and mail goes on */
     d->shared.store = d->store;
+}
+
+static bool start_refresher(struct daemon *d, struct buf *error)
+{
+    struct resolver_context *c =
+        resolver_prepare_from(d->settings, dnssec_watch_validates(d->dnssec), error);
+
+    if (c == NULL)
+        return false;
     d->refresher = refresher_new(d->loop, d->log, d->store);
-    refresher_use(d->refresher, d->snapshot, dnssec_watch_validates(d->dnssec), fetch_share(d));
+    refresher_use(d->refresher, d->snapshot, &c, daemon_fetches(d));
+    return true;
 }
 
 static bool start_workers(struct daemon *d, struct listeners *l, struct buf *error)
 {
     d->workers = mem_array(d->worker_count, sizeof(struct worker *));
     for (unsigned i = 0; i < d->worker_count; i++) {
-        struct worker_params p = {
-            &d->shared,    i, d->snapshot, &l->fds[i * l->count], dnssec_watch_validates(d->dnssec),
-            fetch_share(d)};
+        struct worker_params p = {&d->shared,
+                                  i,
+                                  d->snapshot,
+                                  &l->fds[i * l->count],
+                                  dnssec_watch_validates(d->dnssec),
+                                  daemon_fetches(d)};
 
         d->workers[i] = worker_start(&p, error);
         for (size_t k = 0; k < l->count; k++)
@@ -177,84 +130,6 @@ static bool start_workers(struct daemon *d, struct listeners *l, struct buf *err
 
 /* ---- reload ---- */
 
-/* The socket is made one way or the other before privileges are dropped, and serves on. */
-static void warn_transparent(const struct settings *old, const struct settings *fresh,
-                             struct buf *note)
-{
-    for (size_t i = 0; i < fresh->listener_count; i++) {
-        const struct listener_settings *l = &fresh->listeners[i];
-
-        for (size_t k = 0; k < old->listener_count; k++)
-            if (addr_same(&l->bind, &old->listeners[k].bind) &&
-                l->transparent != old->listeners[k].transparent)
-                (void)buf_addf(note,
-                               "listeners: transparent of \"%s\" takes effect at the next start\n",
-                               l->name);
-    }
-}
-
-/* What a reload cannot change is said, not silently ignored. */
-static void warn_unchangeable(struct daemon *d, const struct settings *fresh)
-{
-    struct buf note;
-
-    buf_init(&note, NOTE_MAX);
-    if (worker_count(fresh) != d->worker_count)
-        (void)buf_addf(&note, "workers: the new number takes effect at the next start\n");
-    if (strcmp(fresh->user, d->settings->user) != 0)
-        (void)buf_addf(&note, "user: the new user takes effect at the next start\n");
-    if (strcmp(fresh->store.path, d->settings->store.path) != 0)
-        (void)buf_addf(&note, "store.path: the new path takes effect at the next start\n");
-    if (fresh->mta_sts.fetches != d->settings->mta_sts.fetches ||
-        fresh->mta_sts.policies != d->settings->mta_sts.policies)
-        (void)buf_addf(&note, "mta_sts: fetches and policies take effect at the next start\n");
-    if (fresh->tls.ladder_addresses != d->settings->tls.ladder_addresses)
-        (void)buf_addf(&note, "tls.ladder_addresses: takes effect at the next start\n");
-    if (fresh->ledger.entries != d->settings->ledger.entries)
-        (void)buf_addf(&note, "ledger.entries: takes effect at the next start\n");
-    warn_transparent(d->settings, fresh, &note);
-    settings_warnings(fresh, loop_wall(), &note);
-    log_lines(d->log, "warning", RECORD_WARNING, buf_slice(&note));
-    buf_clear(&note);
-}
-
-/* Everything that can fail, before anything changes. */
-static bool reload_all(struct daemon *d, struct buf *error)
-{
-    struct settings *fresh =
-        settings_load(d->settings->path[0] != '\0' ? d->settings->path : NULL, error);
-    struct snapshot *snap = NULL;
-    struct listeners l;
-
-    if (fresh == NULL)
-        return false;
-    if (!worker_check_resolver(fresh, error) ||
-        !listeners_bind(&l, fresh, d->worker_count, d->settings, error)) {
-        settings_drop(&fresh);
-        return false;
-    }
-    snap = snapshot_new(settings_hold(fresh), l.own, l.count, error);
-    if (snap == NULL || !sinks_configure(d->log, fresh, error)) {
-        snapshot_drop(&snap);
-        listeners_clear(&l);
-        settings_drop(&fresh);
-        return false;
-    }
-    warn_unchangeable(d, fresh);
-    for (unsigned i = 0; i < d->worker_count; i++)
-        worker_reload(d->workers[i], snap, &l.fds[i * l.count]);
-    listeners_handed_over(&l);
-    listeners_clear(&l);
-    ledger_set_keep(store_ledger(d->store), fresh->ledger.keep);
-    tls_sessions_limit(d->shared.tls_sessions, (size_t)fresh->tls.sessions);
-    snapshot_drop(&d->snapshot);
-    d->snapshot = snap;
-    settings_drop(&d->settings);
-    d->settings = fresh;
-    refresher_use(d->refresher, snap, dnssec_watch_validates(d->dnssec), fetch_share(d));
-    return true;
-}
-
 static void on_hup(void *owner)
 {
     struct daemon *d = owner;
@@ -264,7 +139,7 @@ static void on_hup(void *owner)
         return;
     notify_manager(d->notify, "RELOADING=1");
     buf_init(&error, NOTE_MAX);
-    if (reload_all(d, &error)) {
+    if (daemon_reload(d, &error)) {
         struct record *r = record_new("reload", RECORD_INFO, loop_wall());
 
         record_cstr(r, "config", d->settings->path);
@@ -272,7 +147,7 @@ static void on_hup(void *owner)
         log_trust(d, "loaded");
         dnssec_watch_reload(d->dnssec, d->settings);
     } else {
-        log_lines(d->log, "reload-failed", RECORD_ERROR, buf_slice(&error));
+        daemon_log_lines(d->log, "reload-failed", RECORD_ERROR, buf_slice(&error));
     }
     buf_clear(&error);
     notify_manager(d->notify, "READY=1");
@@ -330,6 +205,8 @@ static void on_watch(void *owner)
 
     timer_arm(d->watch, d->settings->tls.trust_check);
     tell_expired(d);
+    if (d->resolvers_due)
+        daemon_validation(d, dnssec_watch_validates(d->dnssec));
     if (d->ending || !snapshot_trust_changed(d->snapshot))
         return;
     buf_init(&error, NOTE_MAX);
@@ -337,7 +214,7 @@ static void on_watch(void *owner)
     if (fresh == NULL) {
         /* Said once, not with every look, until something about it changes. */
         if (strncmp(d->watch_error, buf_cstr(&error), sizeof(d->watch_error) - 1) != 0)
-            log_lines(d->log, "trust-store-failed", RECORD_ERROR, buf_slice(&error));
+            daemon_log_lines(d->log, "trust-store-failed", RECORD_ERROR, buf_slice(&error));
         (void)snprintf(d->watch_error, sizeof(d->watch_error), "%s", buf_cstr(&error));
         buf_clear(&error);
         return;
@@ -347,11 +224,11 @@ static void on_watch(void *owner)
     for (size_t i = 0; i < d->settings->listener_count; i++)
         keep[i] = -1;
     for (unsigned i = 0; i < d->worker_count; i++)
-        worker_reload(d->workers[i], fresh, keep);
+        worker_reload(d->workers[i], fresh, keep, NULL, false);
     free(keep);
     snapshot_drop(&d->snapshot);
     d->snapshot = fresh;
-    refresher_use(d->refresher, fresh, dnssec_watch_validates(d->dnssec), fetch_share(d));
+    refresher_use(d->refresher, fresh, NULL, daemon_fetches(d));
     log_trust(d, "changed");
     buf_clear(&error);
 }
@@ -444,7 +321,7 @@ static void watch_dnssec(struct daemon *d)
         .log = d->log,
         .settings = d->settings,
         .patience = PROBE_START_MS,
-        .validate = on_validation,
+        .validate = daemon_validation,
         .owner = d,
     };
 
@@ -470,13 +347,15 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
         return DAEMON_BAD_CONFIG;
     d->shared.log = d->log;
     d->snapshot = snapshot_new(settings_hold(d->settings), l->own, l->count, error);
-    if (d->snapshot == NULL || !worker_check_resolver(d->settings, error))
+    if (d->snapshot == NULL || !resolvers_check(d->settings, error))
         return DAEMON_BAD_CONFIG;
     d->loop = loop_new();
     if (d->loop == NULL || !catch_signals(d) || !log_start(d->log)) {
         (void)buf_addf(error, "the system refused an event loop, a signal handler or a thread\n");
         return DAEMON_SYSTEM;
     }
+    loop_unwatched(d->loop);
+    d->shared.main_loop = d->loop;
     log_start_record(d);
     d->looked = loop_wall();
     d->started = clock_mono();
@@ -486,12 +365,12 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
     watch_dnssec(d);
     open_store(d);
     d->shared.tls_sessions = tls_sessions_new((size_t)d->settings->tls.sessions);
-    return start_workers(d, l, error) ? DAEMON_OK : DAEMON_SYSTEM;
+    return start_refresher(d, error) && start_workers(d, l, error) ? DAEMON_OK : DAEMON_SYSTEM;
 }
 
 enum daemon_end daemon_run(struct settings *settings)
 {
-    struct daemon d = {.settings = settings, .worker_count = worker_count(settings)};
+    struct daemon d = {.settings = settings, .worker_count = daemon_workers(settings)};
     struct listeners l = {0};
     struct buf note, error;
     enum daemon_end end;
@@ -511,7 +390,7 @@ enum daemon_end daemon_run(struct settings *settings)
     if (end == DAEMON_OK) {
         log_trust(&d, "loaded");
         dnssec_watch_tell(d.dnssec);
-        log_lines(d.log, "warning", RECORD_WARNING, buf_slice(&note));
+        daemon_log_lines(d.log, "warning", RECORD_WARNING, buf_slice(&note));
         notify_manager(d.notify, "READY=1");
         loop_run(d.loop);
     } else {

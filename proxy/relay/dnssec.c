@@ -58,7 +58,7 @@ struct dnssec_probe *dnssec_probe_start(struct loop *l, const struct settings *s
 {
     struct dnssec_probe *p;
     struct resolver_share *resolver;
-    struct buf ignored; /* the settings were tried before: worker_check_resolver() */
+    struct buf ignored; /* the settings were tried before: resolvers_check() */
     char *zone;
 
     if (set->resolver.trust_anchor[0] == '\0')
@@ -128,6 +128,7 @@ enum dnssec_state dnssec_probe_now(const struct settings *set, int64_t ms, struc
         loop_free(&w.loop);
         return DNSSEC_OFF;
     }
+    loop_unwatched(w.loop); /* it ends a resolver */
     limit = timer_new(w.loop, waited_enough, &w);
     timer_arm(limit, ms);
     w.probe = dnssec_probe_start(w.loop, set, waited_done, &w);

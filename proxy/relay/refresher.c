@@ -6,6 +6,7 @@
 
 #include "proxy/base/invariant.h"
 #include "proxy/base/mem.h"
+#include "proxy/relay/resolvers.h"
 #include "proxy/relay/sts.h"
 
 #define REFRESHER_MAGIC 0x72667273u
@@ -41,22 +42,20 @@ struct refresher *refresher_new(struct loop *l, struct log *log, struct store *s
 }
 
 /* Look-ups under way end with the resolver and the settings that they began with. */
-void refresher_use(struct refresher *r, struct snapshot *s, bool validate, unsigned fetches)
+void refresher_use(struct refresher *r, struct snapshot *s, struct resolver_context **resolver,
+                   unsigned fetches)
 {
-    struct resolver_share *fresh;
+    struct resolver_share *fresh = NULL;
     struct buf why;
 
     buf_init(&why, WHY_MAX);
-    fresh = resolver_share_from(r->services.loop, snapshot_settings(s), validate, &why);
-    if (fresh == NULL) { /* main made one with the same settings a moment ago: keep what works */
-        struct record *note = record_new("warning", RECORD_ERROR, loop_wall());
-
-        record_cstr(note, "subject", "resolver");
-        record_cstr(note, "detail", buf_cstr(&why));
-        log_record(r->services.log, note);
-    } else {
+    if (resolver != NULL)
+        fresh = resolver_share_open(&r->services, resolver, &why);
+    if (fresh != NULL) {
         resolver_share_drop(&r->services.resolver);
         r->services.resolver = fresh;
+    } else if (resolver != NULL) {
+        resolvers_tell(r->services.log, buf_slice(&why));
     }
     buf_clear(&why);
     if (r->services.sts == NULL)

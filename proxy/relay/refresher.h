@@ -12,14 +12,16 @@
 #define TLSMEND_RELAY_REFRESHER_H
 
 #include "proxy/net/loop.h"
+#include "proxy/net/resolver.h"
 #include "proxy/relay/snapshot.h"
 #include "proxy/store/store.h"
 
 struct refresher;
 
 struct refresher *refresher_new(struct loop *l, struct log *log, struct store *store);
-/* The settings to go by from now on; `validate` as worker_set_validation() has it. */
-void refresher_use(struct refresher *r, struct snapshot *s, bool validate, unsigned fetches);
+/* The settings to go by from now on; *resolver is taken over, NULL: the present one serves on. */
+void refresher_use(struct refresher *r, struct snapshot *s, struct resolver_context **resolver,
+                   unsigned fetches);
 void refresher_free(struct refresher **r);
 
 #endif

@@ -24,23 +24,30 @@
 struct destinations;
 struct pool;
 struct resolver_share;
+struct services;
 struct sts_agent;
 struct tls_sessions;
 struct transaction;
 struct upstream;
 
-/* NULL with one line in *error. */
-struct resolver_share *resolver_share_new(struct loop *l, const struct resolver_params *p,
-                                          struct buf *error);
-/* As the settings ask for it; validate false: without their trust anchor. */
+/* The slow part (resolver.h), as the settings ask for it; validate false: without their trust anchor.  NULL with one
+ * line in *error. */
+struct resolver_context *resolver_prepare_from(const struct settings *set, bool validate,
+                                               struct buf *error);
+/* Takes *prepared, whatever comes of it; NULL with one line in *error.  `sv` outlives the share. */
+struct resolver_share *resolver_share_open(const struct services *sv,
+                                           struct resolver_context **prepared, struct buf *error);
+/* Both at once, for a loop that may wait. */
 struct resolver_share *resolver_share_from(struct loop *l, const struct settings *set,
                                            bool validate, struct buf *error);
 struct resolver_share *resolver_share_hold(struct resolver_share *s);
-void resolver_share_drop(struct resolver_share **s); /* frees the resolver with the last hold */
+void resolver_share_drop(struct resolver_share **s); /* closes the resolver with the last hold */
 struct resolver *resolver_of(const struct resolver_share *s);
 
 struct services {
     struct loop *loop;
+    struct loop
+        *main_loop; /* the contexts of old resolvers end there, since it takes long; NULL: here */
     struct resolver_share *resolver;
     bool validating; /* the resolver's answers are validated by DNSSEC */
     struct log *log;

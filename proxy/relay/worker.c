@@ -16,6 +16,7 @@
 #include "proxy/relay/envelope.h"
 #include "proxy/relay/heap.h"
 #include "proxy/relay/pool.h"
+#include "proxy/relay/resolvers.h"
 #include "proxy/relay/status.h"
 #include "proxy/relay/sts.h"
 #include "proxy/relay/transaction.h"
@@ -23,7 +24,7 @@
 
 #define WORKER_MAGIC 0x776f726bu
 #define RESUME_MS 1000
-#define WHY_MAX 4096
+#define WHY_MAX 1024
 
 struct gate { /* one listener of this worker */
     struct worker *worker;
@@ -47,46 +48,7 @@ struct worker {
     struct ledger_watch *ledger_watch;
     struct heap_watch *heap;
     bool paused, ending;
-    bool validate; /* DNSSEC: see dnssec.h */
 };
-
-/* ---- the resolver ---- */
-
-static bool resolver_works(struct loop *l, const struct settings *set, bool validate,
-                           struct buf *why)
-{
-    struct resolver_share *share = resolver_share_from(l, set, validate, why);
-    bool ok = share != NULL;
-
-    resolver_share_drop(&share);
-    return ok;
-}
-
-bool worker_check_resolver(const struct settings *set, struct buf *error)
-{
-    struct loop *l = loop_new();
-    struct buf why, again;
-    bool ok;
-
-    if (l == NULL) {
-        (void)buf_addf(error, "no event loop: %s\n", strerror(errno));
-        return false;
-    }
-    buf_init(&why, WHY_MAX);
-    buf_init(&again, WHY_MAX);
-    ok = resolver_works(l, set, true, &why);
-    if (!ok && resolver_works(l, set, false, &again)) {
-        settings_cite(set, "resolver.trust_anchor", error);
-        (void)buf_addf(error, "%s: install dns-root-data, or write \"\" to do without DNSSEC\n",
-                       buf_cstr(&why));
-    } else if (!ok) {
-        (void)buf_addf(error, "%s\n", buf_cstr(&why));
-    }
-    buf_clear(&why);
-    buf_clear(&again);
-    loop_free(&l);
-    return ok;
-}
 
 /* ---- connections to MX hosts ---- */
 
@@ -289,9 +251,9 @@ static void set_gates(struct worker *w, struct snapshot *s, const int *fds)
 }
 
 /* Is DANE possible at all (C-DANE-01)? */
-static bool validating(const struct worker *w, const struct snapshot *s)
+static bool validating(const struct snapshot *s, bool validate)
 {
-    return w->validate && snapshot_settings(s)->resolver.trust_anchor[0] != '\0';
+    return validate && snapshot_settings(s)->resolver.trust_anchor[0] != '\0';
 }
 
 /* ---- the ledger ---- */
@@ -316,6 +278,8 @@ static void *worker_main(void *arg)
     struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, arg);
 
     loop_run(w->services.loop);
+    /* Nobody is served any more.  What was posted to main before is run before `ended` is, which may stop its loop. */
+    w->services.main_loop = NULL;
     close_gates(w);
     arrival_list_cut(&w->arrivals);
     session_list_cut(&w->sessions);
@@ -352,14 +316,14 @@ static void grace_over(void *owner)
 struct worker *worker_start(const struct worker_params *p, struct buf *error)
 {
     struct worker *w = mem_zalloc(sizeof(*w));
+    struct resolver_context *context;
     int failed;
 
     w->magic = WORKER_MAGIC;
     w->shared = p->shared;
     w->index = p->index;
     atomic_init(&w->grace_ms, 0);
-    w->validate = p->validate;
-    w->services.validating = validating(w, p->snapshot);
+    w->services.validating = validating(p->snapshot, p->validate);
     w->services.policies = store_policies(p->shared->store);
     w->services.rungs = store_rungs(p->shared->store);
     w->services.ledger = store_ledger(p->shared->store);
@@ -375,6 +339,7 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
         free(w);
         return NULL;
     }
+    w->services.main_loop = p->shared->main_loop;
     w->services.tls_sessions = p->shared->tls_sessions;
     w->services.pool = pool_new(w->services.loop, w->services.seed, upstream_leave_pool);
     set_pool_limits(w);
@@ -385,8 +350,9 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     w->ledger_watch = ledger_watch(w->services.ledger, on_ledger_settled, w);
     w->grace = timer_new(w->services.loop, grace_over, w);
     w->resume = timer_new(w->services.loop, resume, w);
-    w->services.resolver =
-        resolver_share_from(w->services.loop, snapshot_settings(w->snapshot), w->validate, error);
+    context = resolver_prepare_from(snapshot_settings(w->snapshot), p->validate, error);
+    if (context != NULL)
+        w->services.resolver = resolver_share_open(&w->services, &context, error);
     failed = w->services.resolver == NULL ? -1 : pthread_create(&w->thread, NULL, worker_main, w);
     if (failed == 0)
         return w;
@@ -398,78 +364,76 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     return NULL;
 }
 
-/* Look-ups under way end with the resolver that they began with. */
-static void renew_resolver(struct worker *w)
-{
-    struct buf error;
-    struct resolver_share *fresh;
-
-    buf_init(&error, 1024);
-    fresh =
-        resolver_share_from(w->services.loop, snapshot_settings(w->snapshot), w->validate, &error);
-    if (fresh != NULL) {
-        resolver_share_drop(&w->services.resolver);
-        w->services.resolver = fresh;
-        w->services.validating = validating(w, w->snapshot);
-    } else {
-        /* main made one with the same settings a moment ago; keep what works and say so. */
-        struct record *r = record_new("warning", RECORD_ERROR, loop_wall());
-
-        record_cstr(r, "subject", "resolver");
-        record_cstr(r, "detail", buf_cstr(&error));
-        log_record(w->services.log, r);
-    }
-    destinations_renew(w->services.destinations, w->snapshot);
-    buf_clear(&error);
-}
+/* ---- what main brings ---- */
 
 struct reload {
     struct worker *worker;
-    struct snapshot *snapshot;
+    struct snapshot *snapshot;         /* NULL: as it is */
+    struct resolver_context *resolver; /* NULL: as it is */
+    bool validate;
     int fds[];
 };
+
+/* Look-ups under way end with the resolver that they began with. */
+static void use_resolver(struct worker *w, struct resolver_context **context, bool validate)
+{
+    struct resolver_share *fresh;
+    struct buf error;
+
+    buf_init(&error, WHY_MAX);
+    fresh = resolver_share_open(&w->services, context, &error);
+    if (fresh == NULL) {
+        resolvers_tell(w->services.log, buf_slice(&error));
+    } else {
+        resolver_share_drop(&w->services.resolver);
+        w->services.resolver = fresh;
+        w->services.validating = validating(w->snapshot, validate);
+    }
+    buf_clear(&error);
+}
 
 static void take_reload(void *owner)
 {
     struct reload *r = owner;
     struct worker *w = r->worker;
 
-    set_gates(w, r->snapshot, r->fds);
-    snapshot_drop(&w->snapshot);
-    w->snapshot = r->snapshot;
-    set_pool_limits(w);
-    renew_resolver(w);
+    if (r->snapshot != NULL) {
+        set_gates(w, r->snapshot, r->fds);
+        snapshot_drop(&w->snapshot);
+        w->snapshot = r->snapshot;
+        set_pool_limits(w);
+    }
+    if (r->resolver != NULL)
+        use_resolver(w, &r->resolver, r->validate);
+    destinations_renew(w->services.destinations, w->snapshot);
     free(r);
 }
 
-struct validation {
-    struct worker *worker;
-    bool validate;
-};
-
-static void take_validation(void *owner)
+static struct reload *reload_new(struct worker *w, struct resolver_context **resolver,
+                                 bool validate, size_t fd_count)
 {
-    struct validation *v = owner;
-
-    v->worker->validate = v->validate;
-    renew_resolver(v->worker);
-    free(v);
-}
-
-void worker_set_validation(struct worker *w, bool validate)
-{
-    struct validation *v = mem_zalloc(sizeof(*v));
-
-    v->worker = w;
-    v->validate = validate;
-    (void)loop_post(w->services.loop, take_validation, v);
-}
-void worker_reload(struct worker *w, struct snapshot *s, const int *listen_fds)
-{
-    size_t count = snapshot_settings(s)->listener_count;
-    struct reload *r = mem_zalloc(sizeof(*r) + count * sizeof(int));
+    struct reload *r = mem_zalloc(sizeof(*r) + fd_count * sizeof(int));
 
     r->worker = w;
+    r->validate = validate;
+    if (resolver != NULL) {
+        r->resolver = *resolver;
+        *resolver = NULL;
+    }
+    return r;
+}
+
+void worker_set_validation(struct worker *w, struct resolver_context **resolver, bool validate)
+{
+    (void)loop_post(w->services.loop, take_reload, reload_new(w, resolver, validate, 0));
+}
+
+void worker_reload(struct worker *w, struct snapshot *s, const int *listen_fds,
+                   struct resolver_context **resolver, bool validate)
+{
+    size_t count = snapshot_settings(s)->listener_count;
+    struct reload *r = reload_new(w, resolver, validate, count);
+
     r->snapshot = snapshot_hold(s);
     memcpy(r->fds, listen_fds, count * sizeof(int));
     (void)loop_post(w->services.loop, take_reload, r); /* false only after worker_join() */

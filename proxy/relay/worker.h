@@ -13,6 +13,8 @@
 
 #include <stdatomic.h>
 
+#include "proxy/net/loop.h"
+#include "proxy/net/resolver.h"
 #include "proxy/relay/snapshot.h"
 #include "proxy/store/log.h"
 #include "proxy/store/store.h"
@@ -24,6 +26,7 @@ struct worker_shared {
     struct log *log;
     struct store *store;
     struct tls_sessions *tls_sessions;
+    struct loop *main_loop;     /* serves nobody: what takes long goes there */
     unsigned workers;           /* how many share the limits */
     atomic_uint sessions;       /* of all workers: limits.sessions is one number */
     atomic_uint admitted;       /* those of them that have a place within it */
@@ -42,11 +45,12 @@ struct worker_params {
 
 /* NULL with one line in *error; the sockets are closed then. */
 struct worker *worker_start(const struct worker_params *p, struct buf *error);
-/* The next transactions use `s`.  listen_fds as above; -1: that listener's socket is already there.
- */
-void worker_reload(struct worker *w, struct snapshot *s, const int *listen_fds);
-/* DNSSEC validation on or off, as dnssec.h found out. */
-void worker_set_validation(struct worker *w, bool validate);
+/* The next transactions use `s`.  listen_fds as above; -1: that listener's socket is already there.  *resolver was
+ * prepared for `s` and `validate`, and is taken over; NULL: the present one serves on. */
+void worker_reload(struct worker *w, struct snapshot *s, const int *listen_fds,
+                   struct resolver_context **resolver, bool validate);
+/* DNSSEC validation on or off, as dnssec.h found out; *resolver is taken over. */
+void worker_set_validation(struct worker *w, struct resolver_context **resolver, bool validate);
 /* It logs its status record. */
 void worker_status(struct worker *w);
 /* Stop accepting, let transactions end for at most `grace_ms`, then cut. Call again with 0 to cut
@@ -54,8 +58,5 @@ void worker_status(struct worker *w);
 void worker_shutdown(struct worker *w, int64_t grace_ms);
 /* Wait for the end of the thread, free. */
 void worker_join(struct worker **w);
-
-/* The resolver as the settings ask for it, for a test before anything depends on it. */
-bool worker_check_resolver(const struct settings *set, struct buf *error);
 
 #endif
