@@ -80,6 +80,7 @@ struct settings {
         int64_t ladder_ttl;   /* ms that a lower rung is remembered for an address */
         int ladder_addresses; /* so many are remembered */
         int sessions;         /* TLS sessions kept for resumption, in all; 0: none */
+        bool keep_sessions;   /* ... in the store over a restart */
     } tls;
 
     struct override *destinations;

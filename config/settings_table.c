@@ -203,6 +203,10 @@ const struct setting_row setting_rows[] = {
     {GROUP(TLS), .key = "sessions", .type = &setting_type_integer, .at = TOP(tls.sessions),
      .min = 0, .max = 1000000, .preset = "10000",
      .help = "TLS sessions kept for resumption, in memory; 0: every handshake is a full one."},
+    {GROUP(TLS), .key = "keep_sessions", .type = &setting_type_bool, .at = TOP(tls.keep_sessions),
+     .preset = "false",
+     .help = "true: an orderly end writes them to the store, and the next start reads and deletes "
+             "them there."},
 
     {GROUP(DESTINATION), .key = "match", .type = &setting_type_text, .at = DESTINATION(match),
      .min = 1, .required = true,

@@ -12,6 +12,7 @@
 #include "proxy/base/mem.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/tls_sessions.h"
+#include "proxy/relay/kept_sessions.h"
 #include "proxy/relay/listeners.h"
 #include "proxy/relay/privileges.h"
 #include "proxy/relay/resolvers.h"
@@ -90,6 +91,7 @@ static void open_store(struct daemon *d)
         .rungs_max = (size_t)d->settings->tls.ladder_addresses,
         .ledger_max = (size_t)d->settings->ledger.entries,
         .ledger_keep = d->settings->ledger.keep,
+        .tls_sessions_max = kept_sessions_max(d->settings),
     };
 
     d->store = store_open(&p, NULL); /* trouble is in the log, loudly, and mail goes on */
@@ -274,6 +276,7 @@ static void finish(struct daemon *d, bool was_started)
         for (unsigned i = 0; i < d->worker_count; i++)
             worker_join(&d->workers[i]);
     free(d->workers);
+    kept_sessions_write(d->shared.tls_sessions, d->store, d->settings);
     tls_sessions_free(&d->shared.tls_sessions);
     if (was_started) {
         struct record *r = record_new("stop", RECORD_INFO, loop_wall());
@@ -365,6 +368,7 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
     watch_dnssec(d);
     open_store(d);
     d->shared.tls_sessions = tls_sessions_new((size_t)d->settings->tls.sessions);
+    kept_sessions_read(d->shared.tls_sessions, d->store, snapshot_tls(d->snapshot), d->log);
     return start_refresher(d, error) && start_workers(d, l, error) ? DAEMON_OK : DAEMON_SYSTEM;
 }
 

@@ -84,6 +84,7 @@ static const struct {
     {"tls: { ladder_addresses = 1000000; };", "tls.ladder_addresses = 1000000"},
     {"tls: { sessions = 0; };", "tls.sessions = 0"},
     {"tls: { sessions = 1000000; };", "tls.sessions = 1000000"},
+    {"tls: { keep_sessions = true; };", "tls.keep_sessions = true"},
     {"resolver: { destinations = 0; };", "resolver.destinations = 0"},
     {"resolver: { destinations = 1000000; };", "resolver.destinations = 1000000"},
     {"pool: { idle_time = \"0s\"; };", "pool.idle_time = \"0s\""},
@@ -227,6 +228,7 @@ static void test_defaults(void **state)
     assert_int_equal(s->tls.ladder_ttl, 86400000); /* C-TLS-06 */
     assert_int_equal(s->tls.ladder_addresses, 10000);
     assert_int_equal(s->tls.sessions, 10000); /* C-TLS-08 */
+    assert_false(s->tls.keep_sessions);       /* secrets stay in memory */
     assert_int_equal(s->destination_count, 0);
     assert_null(s->destinations);
     assert_true(s->resolver.system);
