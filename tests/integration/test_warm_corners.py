@@ -8,7 +8,8 @@ from lab import smtpc
 from lab.helpers import SENDER, SLOW
 from lab.hostile import Each
 from lab.mixed import SPAM, Mixed, a
-from lab.warm import deliver, peer, send, solo
+from lab.process import wait_for
+from lab.warm import deliver, peer, send, solo, wait_verb
 
 PEOPLE = 100
 LONG = (b"250-2.1.5 " + b"x" * 110 + b"\r\n") * 480 + b"250 2.1.5 ok\r\n"
@@ -70,3 +71,18 @@ def test_c_tls_11_a_connection_whose_mx_wants_tls_serves_nobody(scene):
     assert sent.reply.code == 451 and sent.attempt["reason"] == "tls-required-by-mx", sent
     assert "reused" not in deliver(scene, tlsmend, domain)
     assert len(mx.records) == 2
+
+
+def test_c_out_08_no_quit_behind_a_data_that_is_not_answered(scene):
+    """The MX took nobody and may take what follows for the message.  Another mail needs the room: it is cut."""
+    domain, tlsmend = scene.domain(), solo(scene, pool={"per_host": 1})
+    mx = peer(scene, domain, replies={"rcpt": lambda c: "550 5.1.1 no" if b"nobody" in c.line else "250 ok",
+                                      "data": Each([3 * SLOW, "354 go on"], "354 go on")})
+    with scene.client(tlsmend) as c:
+        c.ehlo()
+        lines = [f"MAIL FROM:<{SENDER}>", f"RCPT TO:<{domain.address('nobody')}>", "DATA"]
+        assert [r.code for r in c.pipeline(lines)] == [250, 550, 554]
+    wait_verb(mx, "DATA")
+    assert "reused" not in deliver(scene, tlsmend, domain)
+    wait_for("its end", lambda: not mx.records[0].open, 10 * SLOW)
+    assert bytes(mx.records[0].inside).endswith(b"DATA\r\n") and len(mx.mails) == 1
