@@ -452,3 +452,44 @@ def test_c_out_08_a_storm_over_warm_connections(scene):
     print(f"{len(senders)} messages, {sum(map(len, taken.values()))} taken, {reused} over warm ones, {doubts} in doubt")
     assert not wrong, "\n".join(wrong[:20])
     assert not troubles, troubles[:10]
+
+
+@pytest.mark.timeout(600)
+def test_c_out_08_the_end_in_the_middle_of_everything(scene):
+    """SIGTERM, behind a SIGHUP or not, at any moment of a storm: the process ends in time and leaves nothing (a sanitizer tells)."""
+    farm = [peer(scene, scene.domain()) for _ in range(HOSTS)]
+    moods = [Moody(mx, SEED * 10 + i) for i, mx in enumerate(farm)]
+    domains = [scene.domain() for _ in range(HOSTS * 2)]
+    for i, domain in enumerate(domains):
+        domain.mx(farm[i % HOSTS].name, 10)
+    rnd = random.Random(SEED)
+    for round_ in range(6):
+        tlsmend = scene.tlsmend(workers=2, mta_sts={"enabled": False}, timeouts={**SHORT, "shutdown_grace": rnd.choice(["0s", "1s"])},
+                                pool={"messages": 7, "idle_time": "2s"}, listeners=[listener()])
+        over, threads = threading.Event(), []
+
+        def work(seed, tlsmend=tlsmend, over=over):
+            rnd, c, number = random.Random(seed), None, itertools.count(seed * 10000)
+            while not over.is_set():
+                try:
+                    if c is None:
+                        c = scene.client(tlsmend, timeout=20)
+                        c.ehlo()
+                    if not Sender(next(number), rnd, rnd.choice(domains)).turn(c, False) or rnd.random() < 0.3:
+                        c.close()
+                        c = None
+                except (AssertionError, EOFError, OSError):
+                    c = None
+
+        for i in range(CLIENTS):
+            threads.append(threading.Thread(target=work, args=(round_ * 100 + i,)))
+            threads[-1].start()
+        time.sleep(rnd.uniform(0.2, 1.5) * (1 if SLOW == 1 else 2))
+        for _ in range(rnd.choice([0, 1, 3])):
+            tlsmend.reload()
+        try:
+            tlsmend.stop(timeout=20 * SLOW)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
