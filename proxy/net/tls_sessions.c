@@ -14,6 +14,7 @@
 
 #define BUCKETS_MIN 64
 #define STACK_MIN 2
+#define LEAVE_AT_ONCE 64
 
 /* An SSL_SESSION without what its peer made long: secrets, times, pointers. */
 #define SESSION_BYTES 640
@@ -160,32 +161,62 @@ static void push(struct tls_sessions *s, struct entry *e, const struct tls_kept 
     s->bytes += session_bytes(kept->session);
 }
 
-static void drop(struct tls_sessions *s, struct entry *e)
+static void take_out(struct tls_sessions *s, struct entry *e)
 {
     struct entry **link = bucket(s, e->key);
 
-    while (e->count > 0)
-        remove_at(s, e, e->count - 1);
     while (*link != e)
         link = &(*link)->next;
     *link = e->next;
     unlink_use(s, e);
     s->entries--;
+    s->count -= e->count;
     s->bytes -= e->room * sizeof(e->stack[0]);
+    for (size_t i = 0; i < e->count; i++)
+        s->bytes -= session_bytes(e->stack[i].session);
+}
+
+static void entry_free(struct entry *e)
+{
+    for (size_t i = 0; i < e->count; i++)
+        tls_kept_clear(&e->stack[i]);
     free(e->stack);
     free(e);
 }
 
-static void make_fit(struct tls_sessions *s)
+static void drop(struct tls_sessions *s, struct entry *e)
 {
-    while (s->count > s->max) {
+    take_out(s, e);
+    entry_free(e);
+}
+
+/* What leaves, for free_all() without the lock: all workers may wait for that, so much is not done in one go. */
+static struct entry *make_fit(struct tls_sessions *s)
+{
+    struct entry *out = NULL;
+
+    for (unsigned i = 0; s->count > s->max && i < LEAVE_AT_ONCE; i++) {
         struct entry *e = s->oldest;
 
         INVARIANT(e != NULL && e->count > 0);
-        if (e->newer != NULL || s->max == 0)
-            drop(s, e);
-        else
+        if (e->newer != NULL || s->max == 0) {
+            take_out(s, e);
+            e->next = out;
+            out = e;
+        } else {
             remove_at(s, e, 0);
+        }
+    }
+    return out;
+}
+
+static void free_all(struct entry *e)
+{
+    struct entry *next;
+
+    for (; e != NULL; e = next) {
+        next = e->next;
+        entry_free(e);
     }
 }
 
@@ -240,7 +271,7 @@ bool tls_sessions_take(struct tls_sessions *s, const unsigned char key[TLS_SESSI
 void tls_sessions_put(struct tls_sessions *s, const unsigned char key[TLS_SESSION_KEY_LENGTH],
                       struct tls_kept kept)
 {
-    struct entry *e;
+    struct entry *e, *out = NULL;
 
     INVARIANT(pthread_mutex_lock(&s->lock) == 0);
     if (s->max == 0 || SSL_SESSION_is_resumable(kept.session) != 1) {
@@ -255,9 +286,10 @@ void tls_sessions_put(struct tls_sessions *s, const unsigned char key[TLS_SESSIO
                (e->count > 0 && !SSL_SESSION_should_be_single_use(kept.session)))
             remove_at(s, e, 0);
         push(s, e, &kept);
-        make_fit(s);
+        out = make_fit(s);
     }
     INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
+    free_all(out);
 }
 
 void tls_sessions_forget(struct tls_sessions *s, const unsigned char key[TLS_SESSION_KEY_LENGTH])
@@ -297,10 +329,17 @@ void tls_sessions_free(struct tls_sessions **sessions)
 
 void tls_sessions_limit(struct tls_sessions *s, size_t max)
 {
-    INVARIANT(pthread_mutex_lock(&s->lock) == 0);
-    s->max = max;
-    make_fit(s);
-    INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
+    struct entry *out;
+    bool fits;
+
+    do {
+        INVARIANT(pthread_mutex_lock(&s->lock) == 0);
+        s->max = max;
+        out = make_fit(s);
+        fits = s->count <= s->max;
+        INVARIANT(pthread_mutex_unlock(&s->lock) == 0);
+        free_all(out);
+    } while (!fits);
 }
 
 /* ---- as bytes ---- */

@@ -228,8 +228,7 @@ static void on_watch(void *owner)
     for (unsigned i = 0; i < d->worker_count; i++)
         worker_reload(d->workers[i], fresh, keep, NULL, false);
     free(keep);
-    snapshot_drop(&d->snapshot);
-    d->snapshot = fresh;
+    daemon_use_snapshot(d, fresh);
     refresher_use(d->refresher, fresh, NULL, daemon_fetches(d));
     log_trust(d, "changed");
     buf_clear(&error);
@@ -287,8 +286,9 @@ static void finish(struct daemon *d, bool was_started)
     refresher_free(&d->refresher);
     store_close(&d->store);
     timer_free(&d->watch);
+    timer_free(&d->retire);
     notify_free(&d->notify);
-    snapshot_drop(&d->snapshot);
+    daemon_drop_snapshots(d);
     settings_drop(&d->settings);
     log_stop(&d->log);
     loop_free(&d->loop);
@@ -363,6 +363,7 @@ static enum daemon_end start(struct daemon *d, struct listeners *l, struct buf *
     d->looked = loop_wall();
     d->started = clock_mono();
     d->watch = timer_new(d->loop, on_watch, d);
+    d->retire = timer_new(d->loop, daemon_retire, d);
     d->notify = notify_new(d->loop);
     timer_arm(d->watch, d->settings->tls.trust_check);
     watch_dnssec(d);

@@ -6,6 +6,8 @@
 #ifndef TLSMEND_RELAY_DAEMON_INTERNAL_H
 #define TLSMEND_RELAY_DAEMON_INTERNAL_H
 
+#include <sys/queue.h>
+
 #include "proxy/relay/daemon.h"
 #include "proxy/relay/dnssec.h"
 #include "proxy/relay/notify.h"
@@ -17,9 +19,15 @@
 
 #define NOTE_MAX 16384
 
+struct old_snapshot { /* kept until nobody else has a hold: a worker would take long to free it */
+    SLIST_ENTRY(old_snapshot) next;
+    struct snapshot *snapshot;
+};
+
 struct daemon {
     struct settings *settings; /* held */
     struct snapshot *snapshot;
+    SLIST_HEAD(, old_snapshot) old_snapshots;
     struct loop *loop;
     struct notify *notify;
     struct log *log;
@@ -28,7 +36,7 @@ struct daemon {
     struct worker_shared shared;
     struct worker **workers;
     unsigned worker_count, workers_ended;
-    struct timer *watch;
+    struct timer *watch, *retire;
     struct dnssec_watch *dnssec;
     char watch_error[512]; /* what the last look at the trust store files ended with */
     wall_ms looked;        /* at the dates of the overrides */
@@ -45,6 +53,10 @@ void daemon_log_lines(struct log *log, const char *event, enum record_severity s
 
 unsigned daemon_workers(const struct settings *set);
 unsigned daemon_fetches(const struct daemon *d); /* that each agent may have under way */
+/* From now on this one; its hold is taken over. */
+void daemon_use_snapshot(struct daemon *d, struct snapshot *fresh);
+void daemon_retire(void *daemon);             /* d->retire */
+void daemon_drop_snapshots(struct daemon *d); /* at the end: all of them */
 /* False with lines in *error: nothing has changed. */
 bool daemon_reload(struct daemon *d, struct buf *error);
 /* For dnssec_watch: all resolvers are made anew. */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proxy/base/mem.h"
 #include "proxy/net/tls_sessions.h"
 #include "proxy/relay/daemon_internal.h"
 #include "proxy/relay/listeners.h"
@@ -11,6 +12,7 @@
 #include "proxy/relay/sinks.h"
 
 #define WORKERS_MAX 4
+#define RETIRE_MS 1000
 
 /* ---- numbers ---- */
 
@@ -37,6 +39,47 @@ unsigned daemon_fetches(const struct daemon *d)
 static unsigned resolver_count(const struct daemon *d)
 {
     return d->worker_count + 1;
+}
+
+/* ---- snapshots ---- */
+
+void daemon_retire(void *owner)
+{
+    struct daemon *d = owner;
+    struct old_snapshot *o, *next;
+
+    for (o = SLIST_FIRST(&d->old_snapshots); o != NULL; o = next) {
+        next = SLIST_NEXT(o, next);
+        if (!snapshot_is_last(o->snapshot))
+            continue;
+        SLIST_REMOVE(&d->old_snapshots, o, old_snapshot, next);
+        snapshot_drop(&o->snapshot);
+        free(o);
+    }
+    if (!SLIST_EMPTY(&d->old_snapshots))
+        timer_arm(d->retire, RETIRE_MS);
+}
+
+void daemon_use_snapshot(struct daemon *d, struct snapshot *fresh)
+{
+    struct old_snapshot *o = mem_zalloc(sizeof(*o));
+
+    o->snapshot = d->snapshot;
+    SLIST_INSERT_HEAD(&d->old_snapshots, o, next);
+    d->snapshot = fresh;
+    timer_arm(d->retire, RETIRE_MS);
+}
+
+void daemon_drop_snapshots(struct daemon *d)
+{
+    struct old_snapshot *o;
+
+    while ((o = SLIST_FIRST(&d->old_snapshots)) != NULL) {
+        SLIST_REMOVE_HEAD(&d->old_snapshots, next);
+        snapshot_drop(&o->snapshot);
+        free(o);
+    }
+    snapshot_drop(&d->snapshot);
 }
 
 /* ---- DNSSEC ---- */
@@ -149,8 +192,7 @@ static void take_change(struct daemon *d, struct change *c)
     listeners_handed_over(&c->listeners);
     ledger_set_keep(store_ledger(d->store), c->settings->ledger.keep);
     tls_sessions_limit(d->shared.tls_sessions, (size_t)c->settings->tls.sessions);
-    snapshot_drop(&d->snapshot);
-    d->snapshot = snapshot_hold(c->snapshot);
+    daemon_use_snapshot(d, snapshot_hold(c->snapshot));
     settings_drop(&d->settings);
     d->settings = settings_hold(c->settings);
     refresher_use(d->refresher, d->snapshot, &c->resolvers[d->worker_count], daemon_fetches(d));

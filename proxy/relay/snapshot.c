@@ -144,6 +144,11 @@ struct snapshot *snapshot_hold(struct snapshot *s)
     return s;
 }
 
+bool snapshot_is_last(const struct snapshot *s)
+{
+    return atomic_load_explicit(&s->holds, memory_order_acquire) == 1;
+}
+
 void snapshot_drop(struct snapshot **held)
 {
     struct snapshot *s = *held;

@@ -30,7 +30,9 @@ struct snapshot *snapshot_new(struct settings *settings, const struct addr *own,
 /* The same settings with trust stores loaded anew (the file changed). */
 struct snapshot *snapshot_refresh(struct snapshot *old, struct buf *error);
 struct snapshot *snapshot_hold(struct snapshot *s);
+/* Freeing takes milliseconds for each row with a ca_file: see to it that the last hold is main's (daemon.c). */
 void snapshot_drop(struct snapshot **s);
+bool snapshot_is_last(const struct snapshot *s); /* this hold is the only one left */
 
 const struct settings *snapshot_settings(const struct snapshot *s);
 const struct demand_config *snapshot_demand(const struct snapshot *s);
