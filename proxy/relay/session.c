@@ -13,7 +13,7 @@
 #include "proxy/relay/transaction.h"
 
 #define SESSION_MAGIC 0x73657373u
-#define READ_HIGH 65536
+#define READ_HIGH 32768
 #define WRITE_HIGH (64 * 1024)
 #define FAREWELL_MS 5000
 
@@ -463,15 +463,19 @@ void session_list_memory(const struct session_list *list, size_t *sessions, size
     }
 }
 
-void session_list_shutdown(struct session_list *list)
+bool session_list_shutdown(struct session_list *list, size_t most)
 {
-    struct session *next;
+    struct session *s, *next;
 
-    for (struct session *s = list->first; s != NULL; s = next) {
+    for (s = list->first; s != NULL && most > 0; s = next) {
         next = s->next;
+        if (s->shutting_down)
+            continue;
+        most--;
         s->shutting_down = true;
         session_pump(s);
     }
+    return s != NULL;
 }
 
 void session_list_cut(struct session_list *list)

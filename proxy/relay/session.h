@@ -50,8 +50,8 @@ struct session *session_new(const struct session_params *p, const struct session
                             void *owner);
 /* Bytes of memory: of the sessions themselves, and of their transactions without the connections of these. */
 void session_list_memory(const struct session_list *list, size_t *sessions, size_t *transactions);
-/* Between transactions: 421 and close; inside one: when it ends. */
-void session_list_shutdown(struct session_list *list);
+/* Between transactions: 421 and close; inside one: when it ends.  Tells so many; true: more are left to tell. */
+bool session_list_shutdown(struct session_list *list, size_t most);
 /* Now, without a word. `closed` is still told. */
 void session_list_cut(struct session_list *list);
 

@@ -24,6 +24,7 @@
 
 #define WORKER_MAGIC 0x776f726bu
 #define RESUME_MS 1000
+#define SHUT_AT_ONCE 256
 #define WHY_MAX 1024
 
 struct gate { /* one listener of this worker */
@@ -44,7 +45,7 @@ struct worker {
     struct arrival_list arrivals;
     struct session_list sessions;
     atomic_llong grace_ms; /* main's word about the end */
-    struct timer *grace, *resume;
+    struct timer *grace, *resume, *shut;
     struct ledger_watch *ledger_watch;
     struct heap_watch *heap;
     bool paused, ending;
@@ -292,6 +293,7 @@ static void *worker_main(void *arg)
     heap_watch_free(&w->heap);
     timer_free(&w->grace);
     timer_free(&w->resume);
+    timer_free(&w->shut);
     resolver_share_drop(&w->services.resolver);
     w->shared->ended(w->shared->owner);
     return NULL;
@@ -310,6 +312,16 @@ static void grace_over(void *owner)
     struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, owner);
 
     session_list_cut(&w->sessions);
+    maybe_done(w);
+}
+
+/* To tell thousands in one turn would hold up those that still send mail. */
+static void shut_sessions(void *owner)
+{
+    struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, owner);
+
+    if (session_list_shutdown(&w->sessions, SHUT_AT_ONCE))
+        timer_arm(w->shut, 0);
     maybe_done(w);
 }
 
@@ -350,6 +362,7 @@ struct worker *worker_start(const struct worker_params *p, struct buf *error)
     w->ledger_watch = ledger_watch(w->services.ledger, on_ledger_settled, w);
     w->grace = timer_new(w->services.loop, grace_over, w);
     w->resume = timer_new(w->services.loop, resume, w);
+    w->shut = timer_new(w->services.loop, shut_sessions, w);
     context = resolver_prepare_from(snapshot_settings(w->snapshot), p->validate, error);
     if (context != NULL)
         w->services.resolver = resolver_share_open(&w->services, &context, error);
@@ -460,8 +473,7 @@ static void take_shutdown(void *owner)
     timer_arm(w->grace, atomic_load(&w->grace_ms));
     arrival_list_cut(&w->arrivals);
     pool_flush(w->services.pool, true);
-    session_list_shutdown(&w->sessions);
-    maybe_done(w);
+    shut_sessions(w);
 }
 
 /* Nothing is allocated for it: a worker that has ended meanwhile runs no posted call any more. */

@@ -105,6 +105,23 @@ def test_c_ops_02_idle_sessions_hear_421(scene, tlsmend):
     assert tlsmend.records("stopping")[0]["sessions"] == 2
 
 
+def test_c_ops_02_hundreds_hear_421(scene):
+    """They are told in several turns of the loop; a transaction among them ends first."""
+    tlsmend = scene.tlsmend(workers=1)
+    domain = scene.domain()
+    mx = scene.hostile(domain)
+    clients = [scene.client(tlsmend) for _ in range(300)]
+    last = open_transaction(scene, tlsmend, domain)
+    clients += [scene.client(tlsmend) for _ in range(300)]
+    tlsmend.send(signal.SIGTERM)
+    for c in clients:
+        assert str(c.reply())[:9] == "421 4.3.2"
+    assert finish(last).code == 250
+    assert last.reply().code == 421
+    tlsmend.wait_end(5 * SLOW)
+    assert len(mx.mails) == 1
+
+
 def test_c_ops_02_a_transaction_ends_then_421(scene, tlsmend):
     domain = scene.domain()
     mx = scene.hostile(domain)
