@@ -99,16 +99,19 @@ def test_a_look_up_ends_with_the_resolver_that_it_began_with(scene, end):
 
 @pytest.mark.parametrize("dnssec", ["on", "off-stripped"])
 def test_c_ops_02_a_reload_without_a_resolver_changes_nothing(scene, lab, dnssec, request):
-    """An anchor that cannot be read, whether or not answers are validated just now."""
+    """An anchor without a key, whether or not answers are validated just now."""
+    empty = lab.new_directory("empty.key")
+    empty.write_text("; no key\n", encoding="ascii")
+    empty.chmod(0o644)
     anchor = request.getfixturevalue("foreign") if dnssec != "on" else str(lab.dns.trust_anchor)
     domain = scene.domain()
     mx = scene.hostile(domain, kind="self-signed")
     tlsmend = scene.tlsmend(resolver={"trust_anchor": anchor})
     assert tlsmend.wait_records("dnssec")[0]["state"] == dnssec
     before = quiet(tlsmend)
-    tlsmend.write_config(resolver={"trust_anchor": "/nonexistent/root.key"}, tls={"level": "none"})
+    tlsmend.write_config(resolver={"trust_anchor": str(empty)}, tls={"level": "none"})
     said = hup(tlsmend, "reload-failed")[0]["detail"]
-    assert "resolver.trust_anchor" in said and "/nonexistent/root.key" in said and "tlsmend.conf:" in said
+    assert "resolver.trust_anchor" in said and f"{empty} has no DS" in said and "tlsmend.conf:" in said
     settled()
     assert send(scene, tlsmend, domain).code == 451   # not `none`
     assert not mx.saw("MAIL")
