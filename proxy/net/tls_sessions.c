@@ -237,7 +237,7 @@ static bool take_good(struct tls_sessions *s, struct entry *e, wall_ms now, stru
 
         if (!is_good(top->session, now)) {
             remove_at(s, e, e->count - 1);
-        } else if (SSL_SESSION_should_be_single_use(top->session)) {
+        } else if (e->count > 1 && SSL_SESSION_should_be_single_use(top->session)) {
             *out = pull(s, e, e->count - 1);
             return true;
         } else {

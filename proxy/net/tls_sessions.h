@@ -11,8 +11,10 @@
  *      some minutes: a session whose verdict is not what it was (the certificate expired, the
  *      staple is too old) is not offered and forgotten, and a full handshake says what is.
  *
- *      A session of TLS 1.3 is used once (RFC 8446 C.4), and each connection brings new ones: a
- *      stack for each key, the newest on top.  At most `max` sessions in all; the key unused for the
+ *      A session of TLS 1.3 is used once where there are others (RFC 8446 C.4): a stack for each key,
+ *      the newest on top.  The last one stays and is used again: many MXs (Postfix) give one with a
+ *      full handshake and none with a resumption.  What single use would hide, that two connections are
+ *      one client's, our address tells anyway; there is no early data.  At most `max` sessions in all; the key unused for the
  *      longest time goes first.
  *
  *      A session is a secret: in memory only, unless the caller takes them out as bytes and puts them back

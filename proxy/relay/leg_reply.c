@@ -93,7 +93,10 @@ static void on_rcpt_reply(struct leg *l, unsigned index, const struct reply *rep
         reply_copy(&heard, reply);
     else
         why = take_refusal(l, STAGE_RCPT, reply, &heard);
-    if (step_after(l, STAGE_RCPT, reply) == VERDICT_NEXT_HOST && l->accepted == 0) {
+    if (reply->code == 421 && tired(l, reply)) {
+        upstream_close(&l->upstream);
+        leg_connect_anew(l); /* with all that are not answered */
+    } else if (step_after(l, STAGE_RCPT, reply) == VERDICT_NEXT_HOST && l->accepted == 0) {
         leg_keep_failure(l, STAGE_RCPT, why, reply, "");
         leg_next_host(l); /* this recipient too */
     } else {

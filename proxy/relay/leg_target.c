@@ -177,6 +177,13 @@ static bool died_idle(const struct leg *l)
            l->unanswered > 0 && loop_now(l->services->loop) < l->deadline;
 }
 
+/* It answered and then went away, before anybody was accepted: the MX may have had enough of it. */
+static bool is_worn(const struct leg *l, enum reason why)
+{
+    return upstream_reused(l->upstream) && why == REASON_LOST && l->phase <= LEG_ENVELOPE &&
+           l->accepted == 0 && l->unanswered > 0 && loop_now(l->services->loop) < l->deadline;
+}
+
 /* The upstream is dead.  Before a recipient was accepted another host may do; afterwards the leg is
  * lost. */
 static void leg_on_failed(void *owner, const struct upstream_failure *f)
@@ -190,6 +197,11 @@ static void leg_on_failed(void *owner, const struct upstream_failure *f)
 
     if (died_idle(l)) {
         upstream_discard(&l->upstream);
+        leg_connect_anew(l);
+        return;
+    }
+    if (is_worn(l, f->reason)) {
+        upstream_close(&l->upstream);
         leg_connect_anew(l);
         return;
     }

@@ -220,8 +220,11 @@ static void stall_over(void *owner)
 {
     struct transaction *t = OBJ_CAST(transaction, TRANSACTION_MAGIC, owner);
 
+    /* Each that fails makes room, and what comes then may fill the next one: that one has not stalled. */
+    for (size_t i = 0; i < t->leg_count; i++)
+        t->legs[i]->stalled = !leg_has_room(t->legs[i]->leg);
     for (size_t i = 0; i < t->leg_count && !t->freed; i++)
-        if (!leg_has_room(t->legs[i]->leg) && legs_carrying(t) > 1)
+        if (t->legs[i]->stalled && legs_carrying(t) > 1)
             leg_fail(t->legs[i]->leg, REASON_LEG_STALLED);
 }
 

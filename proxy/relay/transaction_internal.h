@@ -54,6 +54,7 @@ struct transaction_leg {
     unsigned accepted;  /* by the leg itself */
     unsigned taken;     /* towards the client: those, and with `held` those that the leg refused */
     bool carries;       /* DATA was accepted */
+    bool stalled;       /* it had no room when leg_stall was over */
     bool doubt;         /* given up between the dot and its answer */
     bool done;          /* `final` says what became of its recipients */
     struct reply final; /* whole */

@@ -12,6 +12,9 @@
 #define READ_HIGH 16384
 #define WRITE_HIGH_LEAST 4096
 #define QUIT_WAIT_MS 5000
+/* An MX counts what it refused on a connection, slows down and hangs up (Postfix: 10 and 20): the next mail is
+ * another sender's, who has nothing to do with it. */
+#define REFUSALS_MAX 5
 
 static const struct tls_facts no_tls = {.version = "", .cipher = "", .group = "", .signature = ""};
 
@@ -144,8 +147,8 @@ static bool is_reusable(const struct upstream *u)
     const struct settings *set = settings_of(u);
     mono_ms now = loop_now(u->services->loop);
 
-    return set->pool.idle_time > 0 && u->mails < (unsigned)set->pool.messages &&
-           u->connected + set->pool.max_age > now &&
+    return set->pool.idle_time > 0 && u->refusals < REFUSALS_MAX &&
+           u->mails < (unsigned)set->pool.messages && u->connected + set->pool.max_age > now &&
            u->attempt.reason != REASON_TLS_REQUIRED_BY_MX && stream_unsent(u->stream) == 0 &&
            stream_unread(u->stream) == 0;
 }

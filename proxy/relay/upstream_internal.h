@@ -43,6 +43,7 @@ struct upstream {
     struct pool_entry place;  /* counted in the pool from upstream_open() on */
     struct pool_key key;
     unsigned mails;                /* MAIL commands so far */
+    unsigned refusals;             /* replies of 4xx and 5xx so far */
     char opener[ATTEMPT_ID_MAX];   /* the attempt that made the connection */
     struct upstream *next, **link; /* in services->leaving while RESETTING or LEAVING */
 

@@ -119,6 +119,7 @@ void upstream_take_event(struct upstream *u, enum outbound_event ev,
         break;
     case OUTBOUND_REPLY:
         u->heard = true;
+        u->refusals += what->reply->code >= 400 ? 1 : 0;
         note_reply(u, what->command, what->reply);
         u->on.replied(u->owner, what->command, what->index, what->reply);
         break;

@@ -296,7 +296,40 @@ def test_c_out_08_the_fresh_one_is_refused_and_the_next_host_takes_the_mail(scen
     assert len(second.mails) == 1
 
 
-@pytest.mark.parametrize("phase", ["rcpt", "data", "final"])
+def test_c_out_08_one_that_ends_before_it_took_a_recipient(scene):
+    """It has answered MAIL, so there is a record; but the MX may have had enough of it, and a fresh one is asked."""
+    domain, tlsmend = scene.domain(), solo(scene)
+    mx = peer(scene, domain, replies={"rcpt": lambda c: CLOSE if verbs(c.record).count("MAIL") == 2 else "250 ok"})
+    deliver(scene, tlsmend, domain)
+    sent = send(scene, tlsmend, domain)
+    assert sent.reply.code == 250, sent.reply
+    assert [(a.get("reused", False), a["outcome"]) for a in sent.attempts] == [(True, "failed"), (False, "delivered")]
+    assert len(mx.records) == 2 and len(mx.mails) == 2
+
+
+def test_c_out_08_421_to_rcpt_on_a_warm_one_asks_a_fresh_one(scene):
+    domain, tlsmend = scene.domain(), solo(scene)
+    mx = peer(scene, domain, replies={"rcpt": lambda c: ["421 4.7.0 too many errors", CLOSE] if verbs(c.record).count("MAIL") == 2
+                                      else "250 ok"})
+    deliver(scene, tlsmend, domain)
+    sent = send(scene, tlsmend, domain)
+    assert sent.reply.code == 250, sent.reply
+    assert [a.get("reused", False) for a in sent.attempts] == [True, False]
+    assert len(mx.records) == 2 and len(mx.mails) == 2
+
+
+def test_c_out_08_a_connection_with_many_refusals_is_left(scene):
+    """Postfix hangs up at twenty, and the next sender has nothing to do with them."""
+    domain, tlsmend = scene.domain(), solo(scene)
+    mx = peer(scene, domain, replies={"rcpt": "550 5.1.1 nobody"})
+    for _ in range(11):
+        refused(scene, tlsmend, domain)
+        wait_for("no reply that is owed", lambda: len(mx.records[-1].commands) > 0, 5)
+    assert len(mx.records) >= 3
+    assert all(verbs(r).count("RCPT") <= 5 for r in mx.records)
+
+
+@pytest.mark.parametrize("phase", ["data", "final"])
 def test_c_out_08_one_that_has_answered_is_no_stale_one(scene, phase):
     """What fails later fails as on a fresh one, and is told."""
     domain, tlsmend = scene.domain(), solo(scene)
