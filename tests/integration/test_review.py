@@ -270,7 +270,8 @@ class Chaos:
 def test_chaos_loses_nothing_and_tells_everything_once(scene, seed):
     """C-OUT-07, C-OPS-01, C-OPS-04: clients and MX break off anywhere while the settings are loaded anew."""
     tlsmend = scene.tlsmend(timeouts={"recipient_budget": "3s", "final": "2s", "data": "2s", "handshake": "2s",
-                                      "greeting": "2s", "ehlo": "2s", "shutdown_grace": "1s", "quit": "200ms"})
+                                      "greeting": "2s", "ehlo": "2s", "shutdown_grace": "1s", "quit": "200ms"},
+                            pool={"idle_time": "2s"})   # what waits has a descriptor too
     chaos = Chaos(scene, tlsmend, [scene.domain() for _ in range(3)], seed)
     replies = {"greeting": "220 mx ESMTP", "starttls": "220 go", "mail": "250 2.1.0 ok", "rcpt": "250 2.1.5 ok",
                "data": "354 go on", "final": "250 2.0.0 taken", "quit": "221 bye"}
