@@ -434,12 +434,13 @@ void timer_arm(struct timer *t, int64_t ms)
 
 void timer_disarm(struct timer *t)
 {
-    t->armed = false; /* the event may fire for nothing, once */
+    if (t != NULL)
+        t->armed = false; /* the event may fire for nothing, once */
 }
 
 bool timer_armed(const struct timer *t)
 {
-    return t->armed;
+    return t != NULL && t->armed;
 }
 
 void timer_free(struct timer **timer)

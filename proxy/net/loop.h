@@ -28,8 +28,8 @@ mono_ms clock_mono(void); /* without a loop */
 /* A timer is made once, armed and disarmed often.  `fn` is called from the loop. */
 struct timer *timer_new(struct loop *l, loop_fn *fn, void *owner);
 void timer_arm(struct timer *t, int64_t ms); /* replaces an earlier deadline; 0: next turn */
-void timer_disarm(struct timer *t);
-bool timer_armed(const struct timer *t);
+void timer_disarm(struct timer *t);          /* NULL, one that was never made, is fine */
+bool timer_armed(const struct timer *t);     /* ... here too */
 void timer_free(struct timer **t);
 
 /* Call `fn(owner)` when the stack is empty, in this turn of the loop (objects die there, habit 14). */

@@ -79,6 +79,14 @@ void transaction_refuse(struct transaction *t, size_t index, enum reason why)
     transaction_answer_here(t, index);
 }
 
+/* Most transactions need none of their timers: each is made when it is needed. */
+void transaction_arm(struct transaction *t, struct timer **timer, loop_fn *fn, int64_t ms)
+{
+    if (*timer == NULL)
+        *timer = timer_new(t->services->loop, fn, t);
+    timer_arm(*timer, ms);
+}
+
 /* ---- the envelope ---- */
 
 static void copy_text(char *to, size_t size, struct slice from)
@@ -131,10 +139,6 @@ struct transaction *transaction_new(const struct transaction_params *p,
     t->signs.has_size = p->params->has_size;
     t->signs.size = p->params->size;
     reply_init(&t->verdict);
-    t->wait = timer_new(t->services->loop, transaction_wait_over, t);
-    t->stall = timer_new(t->services->loop, stall_over, t);
-    t->early = timer_new(t->services->loop, transaction_early, t);
-    t->patience = timer_new(t->services->loop, transaction_patience_over, t);
     return t;
 }
 
@@ -245,7 +249,7 @@ void transaction_body(struct transaction *t, struct slice content)
     for (size_t i = 0; i < t->leg_count; i++)
         leg_body(t->legs[i]->leg, content);
     if (t->leg_count > 1 && !timer_armed(t->stall) && !legs_have_room(t))
-        timer_arm(t->stall, t->settings->timeouts.leg_stall);
+        transaction_arm(t, &t->stall, stall_over, t->settings->timeouts.leg_stall);
 }
 
 void transaction_body_refused(struct transaction *t, enum reason why)

@@ -153,7 +153,7 @@ void transaction_maybe_final(struct transaction *t)
     }
     if (!all) {
         if (some && !timer_armed(t->early))
-            timer_arm(t->early, EARLY_MS);
+            transaction_arm(t, &t->early, transaction_early, EARLY_MS);
         return;
     }
     if (t->each) {

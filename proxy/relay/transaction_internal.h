@@ -93,7 +93,7 @@ struct transaction {
     uint64_t digest_left;  /* with one leg: so many bytes more are digested */
     uint8_t hash[LEDGER_DIGEST_SIZE];
     bool hashed;
-    struct timer *wait, *stall, *early, *patience;
+    struct timer *wait, *stall, *early, *patience; /* NULL: not needed so far */
 
     bool awaits_final, ended, gone, freed;
     uint64_t written; /* the ticket of the last entries for all */
@@ -110,6 +110,7 @@ void transaction_keep_answer(struct transaction *t, struct recipient *r,
 /* `r` is answered here: by us, or with `r->reply` as it is; the client hears it from the loop. */
 void transaction_refuse(struct transaction *t, size_t index, enum reason why);
 void transaction_answer_here(struct transaction *t, size_t index);
+void transaction_arm(struct transaction *t, struct timer **timer, loop_fn *fn, int64_t ms);
 
 /* transaction_legs.c */
 /* A client that hears each result by itself needs no ledger, so it may have many destinations.  With

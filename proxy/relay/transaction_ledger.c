@@ -378,7 +378,7 @@ void transaction_wait_for_disk(struct transaction *t)
     t->ticket = t->written;
     t->put_at = loop_now(t->services->loop);
     LIST_INSERT_HEAD(&t->services->ledger_waits, t, waits);
-    timer_arm(t->patience, DISK_PATIENCE_MS);
+    transaction_arm(t, &t->patience, transaction_patience_over, DISK_PATIENCE_MS);
     /* What has no disk is settled at once, and no watch is told. */
     if (ledger_settled(t->services->ledger, t->ticket) != LEDGER_WAITING)
         loop_defer(t->services->loop, settle_soon, t->services);

@@ -56,7 +56,7 @@ static void arm_wait(struct transaction *t)
     if (first == INT64_MAX)
         timer_disarm(t->wait);
     else
-        timer_arm(t->wait, first > now ? first - now : 0);
+        transaction_arm(t, &t->wait, transaction_wait_over, first > now ? first - now : 0);
 }
 
 void transaction_wait_over(void *owner)
