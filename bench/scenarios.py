@@ -7,7 +7,7 @@ from measure import PARALLEL, Load, PeakMemory, Sink, cpu_of, lost_and_twice, ps
 from peers import PEERS
 
 KIB = 1024
-SECONDS = 3          # a run lasts about so long
+SECONDS = 2          # a run lasts about so long
 
 
 class Goal:
