@@ -325,8 +325,7 @@ def test_c_cert_07_hostile_chains_end_soon_and_stop_nobody(scene, name):
         assert busy < 0.05 * SLOW * tries + 0.05, f"{busy * 1000:.0f} ms of one thread for {tries} attempts"
         if waits[-1] < 0.05 * SLOW:
             break
-    # The clock on the wall counts what else the machine does; the watchdog of the loop knows better.
-    assert min(waits) < 0.3 * SLOW, waits
+    assert min(waits) < 0.05 * SLOW, waits
 
 
 def test_c_cert_07_many_hostile_chains_at_once(scene):
@@ -345,7 +344,7 @@ def test_c_cert_07_many_hostile_chains_at_once(scene):
         worst = probe.worst()
         if worst < 0.1 * SLOW:
             break
-    assert worst < 0.5 * SLOW
+    assert worst < 0.1 * SLOW
     assert not mx.saw("MAIL")
 
 

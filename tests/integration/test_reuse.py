@@ -324,7 +324,6 @@ def test_c_out_08_a_connection_with_many_refusals_is_left(scene):
     mx = peer(scene, domain, replies={"rcpt": "550 5.1.1 nobody"})
     for _ in range(11):
         refused(scene, tlsmend, domain)
-        wait_for("no reply that is owed", lambda: len(mx.records[-1].commands) > 0, 5)
     assert len(mx.records) >= 3
     assert all(verbs(r).count("RCPT") <= 5 for r in mx.records)
 
