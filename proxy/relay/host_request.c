@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "proxy/base/invariant.h"
+
 /* The name that the MX is called by: under DANE the one that its TLSA records stand at (C-TLS-07,
  * C-DANE-03); an address has none. */
 static const char *sni_of(const struct destination *d, const struct destination_host *h)
@@ -21,6 +23,7 @@ static size_t dane_names(const struct destination *d, const struct destination_h
 {
     size_t n = 0;
 
+    INVARIANT(h->dane.base != NULL); /* usable records stand below a name */
     out[n++] = slice_str(h->dane.base);
     if (strcmp(h->dane.base, h->name) != 0)
         out[n++] = slice_str(h->name);

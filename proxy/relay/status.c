@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -60,12 +61,17 @@ static int64_t open_files(void)
 static int64_t resident_bytes(void)
 {
     FILE *f = fopen("/proc/self/statm", "re");
+    char line[128]; /* pages: all, resident, ... */
+    char *resident, *end;
     long long pages = -1;
 
     if (f == NULL)
         return -1;
-    if (fscanf(f, "%*s %lld", &pages) != 1)
-        pages = -1;
+    if (fgets(line, sizeof(line), f) != NULL && (resident = strchr(line, ' ')) != NULL) {
+        pages = strtoll(resident, &end, 10);
+        if (end == resident)
+            pages = -1;
+    }
     (void)fclose(f);
     return pages >= 0 ? pages * sysconf(_SC_PAGESIZE) : -1;
 }

@@ -223,7 +223,7 @@ def test_an_override_ends_on_its_date(scene):
     assert send(scene, tlsmend, domain).code == 451 and len(mx.mails) == 2
 
 
-def test_a_reload_takes_effect_at_once(scene):
+def test_new_settings_take_effect_at_once(scene):
     domain = scene.domain()
     mx, other = scene.hostile(domain), scene.hostile(scene.domain())
     tlsmend = daemon(scene, clock="wall", **NO_STS)
