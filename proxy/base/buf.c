@@ -2,7 +2,6 @@
 /* buf - see buf.h for the contract. */
 #include "proxy/base/buf.h"
 
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,13 +19,16 @@ void buf_init(struct buf *b, size_t cap)
 
 void buf_clear(struct buf *b)
 {
-    free(b->p);
+    if (b->size > 0)
+        free(b->p);
     *b = (struct buf){.cap = b->cap};
 }
 
 void buf_reset(struct buf *b)
 {
     b->n = 0;
+    if (b->size == 0)
+        b->p = NULL;
 }
 
 /* Room for `size` bytes; doubling keeps many small appends cheap. */
@@ -41,8 +43,29 @@ static void grow(struct buf *b, size_t size)
     /* Memory follows the cap too; one byte more is the NUL of buf_cstr(). */
     if (want > b->cap && b->cap < SIZE_MAX)
         want = size > b->cap + 1 ? size : b->cap + 1;
-    b->p = mem_resize(b->p, want, 1);
+    if (b->size == 0 && b->n > 0) {
+        char *own = mem_resize(NULL, want, 1);
+
+        memcpy(own, b->p, b->n);
+        b->p = own;
+    } else {
+        b->p = mem_resize(b->p, want, 1);
+    }
     b->size = want;
+}
+
+void buf_lend(struct buf *b, struct slice s)
+{
+    INVARIANT(b->p == NULL && s.n <= b->cap);
+    if (s.n == 0)
+        return;
+    b->p = (char *)(uintptr_t)s.p; /* never written to: size is 0 */
+    b->n = s.n;
+}
+
+void buf_own(struct buf *b)
+{
+    grow(b, b->n);
 }
 
 bool buf_reserve(struct buf *b, size_t n)
@@ -75,14 +98,14 @@ static size_t spare(const struct buf *b)
     return b->size - b->n;
 }
 
-bool buf_addf(struct buf *b, const char *format, ...)
+bool buf_addv(struct buf *b, const char *format, va_list args)
 {
-    va_list args, again;
+    va_list again;
     size_t n;
     int size;
 
-    va_start(args, format);
     va_copy(again, args);
+    buf_own(b);
     if (spare(b) == 0 && b->n < b->cap)
         grow(b, b->n + 1);
     /* Most texts fit in the room that there is; the others are written twice. */
@@ -94,18 +117,32 @@ bool buf_addf(struct buf *b, const char *format, ...)
         (void)vsnprintf(b->p + b->n, spare(b), format, again);
     }
     va_end(again);
-    va_end(args);
     if (n > b->cap - b->n)
         return false;
     b->n += n;
     return true;
 }
 
+bool buf_addf(struct buf *b, const char *format, ...)
+{
+    va_list args;
+    bool ok;
+
+    va_start(args, format);
+    ok = buf_addv(b, format, args);
+    va_end(args);
+    return ok;
+}
+
 void buf_consume(struct buf *b, size_t n)
 {
     INVARIANT(n <= b->n);
     b->n -= n;
-    if (n > 0 && b->n > 0)
+    if (b->n == 0)
+        buf_reset(b);
+    else if (b->size == 0)
+        b->p += n;
+    else if (n > 0)
         memmove(b->p, b->p + n, b->n);
 }
 

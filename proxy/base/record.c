@@ -13,17 +13,18 @@
 #define STRING_MAX 2048
 #define LIST_MAX 100
 #define CUT_MARK "..."
-/* A short record fits in these, an attempt in twice or four times as much. */
-#define FIRST_FIELDS 32
-#define FIRST_BYTES 512
+#define FIRST_BYTES 1000 /* with them most records are made at once */
 
 struct record *record_new(const char *event, enum record_severity severity, wall_ms when)
 {
-    struct record *r = mem_zalloc(sizeof(*r));
+    struct record *r = mem_resize(NULL, 1, sizeof(*r)); /* `first` is filled where it is used */
 
     r->event = event;
     r->severity = severity;
     r->when = when;
+    r->fields = r->first;
+    r->count = 0;
+    r->size = RECORD_FIRST_FIELDS;
     buf_init(&r->bytes, SIZE_MAX);
     return r;
 }
@@ -33,7 +34,8 @@ void record_free(struct record *r)
     if (r == NULL)
         return;
     buf_clear(&r->bytes);
-    free(r->fields);
+    if (r->fields != r->first)
+        free(r->fields);
     free(r);
 }
 
@@ -84,22 +86,33 @@ static struct field *field_add(struct record *r, const char *key, enum field_kin
     struct field *f;
 
     if (r->count == r->size) {
-        r->size = r->size > 0 ? r->size * 2 : FIRST_FIELDS;
-        r->fields = mem_resize(r->fields, r->size, sizeof(*r->fields));
+        bool inside = r->fields == r->first;
+
+        r->size *= 2;
+        r->fields = mem_resize(inside ? NULL : r->fields, r->size, sizeof(*r->fields));
+        if (inside)
+            memcpy(r->fields, r->first, sizeof(r->first));
     }
     f = &r->fields[r->count++];
     *f = (struct field){.key = key, .kind = kind};
     return f;
 }
 
-static void string_add(struct record *r, const char *key, struct slice value)
+static struct field *string_begin(struct record *r, const char *key)
 {
     struct field *f = field_add(r, key, FIELD_STRING);
-    size_t n = kept_bytes(value);
 
     if (r->bytes.size == 0)
         INVARIANT(buf_reserve(&r->bytes, FIRST_BYTES));
     f->at = r->bytes.n;
+    return f;
+}
+
+static void string_add(struct record *r, const char *key, struct slice value)
+{
+    struct field *f = string_begin(r, key);
+    size_t n = kept_bytes(value);
+
     INVARIANT(buf_add(&r->bytes, slice_first(value, n)));
     if (n < value.n)
         INVARIANT(buf_add(&r->bytes, SLICE(CUT_MARK)));
@@ -119,14 +132,21 @@ void record_cstr(struct record *r, const char *key, const char *value)
 
 void record_strf(struct record *r, const char *key, const char *format, ...)
 {
+    struct field *f = string_begin(r, key);
+    struct slice value;
     va_list args;
-    char *value;
+    size_t n;
 
     va_start(args, format);
-    value = mem_vformat(format, args);
+    INVARIANT(buf_addv(&r->bytes, format, args));
     va_end(args);
-    record_cstr(r, key, value);
-    free(value);
+    value = slice_from(buf_slice(&r->bytes), f->at);
+    n = kept_bytes(value);
+    if (n < value.n) {
+        r->bytes.n = f->at + n;
+        INVARIANT(buf_add(&r->bytes, SLICE(CUT_MARK)));
+    }
+    f->n = r->bytes.n - f->at;
 }
 
 void record_int(struct record *r, const char *key, int64_t value)

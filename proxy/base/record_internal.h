@@ -30,13 +30,17 @@ struct field {
     size_t at; /* of a string: where in `bytes` */
 };
 
+/* Enough for all but an attempt that made its own connection. */
+#define RECORD_FIRST_FIELDS 44
+
 struct record {
     const char *event;
     enum record_severity severity;
     wall_ms when;
-    struct field *fields;
+    struct field *fields; /* `first`, until there are more */
     size_t count, size;
     struct buf bytes;
+    struct field first[RECORD_FIRST_FIELDS];
 };
 
 /* Bytes of the UTF-8 character at the start of `s`; 0: none that RFC 3629 allows.  *point is it. */

@@ -168,7 +168,7 @@ void inbound_reply_said(const struct inbound *in, const struct reply *r, struct 
     struct reply fit = as_it_fits(in, r);
 
     reply_init(said);
-    reply_copy(said, &fit);
+    reply_lend(said, &fit);
     if (said->code == 421) /* design section 7: to a client 421 is the death of the relayhost */
         reply_recode(said, 451);
     if (!is_answer(in, said->code))

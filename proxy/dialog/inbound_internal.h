@@ -105,7 +105,7 @@ struct inbound {
 /* inbound_answers.c */
 void inbound_say(struct inbound *in, int code, const char *enh, const char *text);
 void inbound_add_reply(struct inbound *in, const struct reply *r, struct buf *out);
-/* What the client hears for `r` at this place; `said` is initialised by this. */
+/* What the client hears for `r` at this place; `said` is initialised by this, and may show the text of `r`. */
 void inbound_reply_said(const struct inbound *in, const struct reply *r, struct reply *said);
 unsigned inbound_slot_take(struct inbound *in); /* the next number; one must be free */
 void inbound_slots_free(struct inbound *in);

@@ -57,8 +57,8 @@ struct loop {
 
     struct signal_watch *signals;
     struct loop_hook *hooks;
-    char *scratch; /* made when first borrowed */
-    bool scratch_lent;
+    char *scratch[LOOP_SCRATCHES]; /* those that lie here; made when first borrowed */
+    unsigned scratch_here, scratch_lent;
     struct watchdog *watchdog; /* NULL but in test builds */
 };
 
@@ -118,22 +118,21 @@ void loop_leave(struct loop *l)
         watchdog_turned(l->watchdog);
     }
     l->depth--;
-    INVARIANT(l->depth > 0 || !l->scratch_lent);
+    INVARIANT(l->depth > 0 || l->scratch_lent == 0);
 }
 
 char *loop_borrow(struct loop *l)
 {
-    if (l->scratch_lent)
+    if (l->depth == 0 || l->scratch_lent == LOOP_SCRATCHES)
         return NULL;
-    if (l->scratch == NULL)
-        l->scratch = mem_resize(NULL, LOOP_SCRATCH, 1);
-    l->scratch_lent = true;
-    return l->scratch;
+    l->scratch_lent++;
+    return l->scratch_here > 0 ? l->scratch[--l->scratch_here] : mem_resize(NULL, LOOP_SCRATCH, 1);
 }
 
-void loop_give_back(struct loop *l)
+void loop_give_back(struct loop *l, char *memory)
 {
-    l->scratch_lent = false;
+    l->scratch_lent--;
+    l->scratch[l->scratch_here++] = memory;
 }
 
 static void on_kick(evutil_socket_t fd, short what, void *arg)
@@ -360,7 +359,8 @@ void loop_free(struct loop **loop)
         (void)close(l->wake_fd);
     (void)pthread_mutex_destroy(&l->lock);
     watchdog_free(&l->watchdog);
-    free(l->scratch);
+    while (l->scratch_here > 0)
+        free(l->scratch[--l->scratch_here]);
     free(l->deferred);
     free(l);
 }

@@ -22,11 +22,13 @@ bool loop_files_spare(void);
 void loop_enter(struct loop *l);
 void loop_leave(struct loop *l);
 
-/* Memory for bytes on their way through, so that a connection needs none of its own.  NULL: it is lent to
- * somebody just now.  It is given back in the same turn. */
-#define LOOP_SCRATCH ((size_t)64 * 1024)
+/* Memory for bytes on their way through, so that a connection needs none of its own: a few pieces of
+ * LOOP_SCRATCH bytes, the last one given back goes out first.  NULL: all are lent just now, or this is no turn of
+ * the loop.  Each is given back in the same turn. */
+#define LOOP_SCRATCH ((size_t)72 * 1024)
+#define LOOP_SCRATCHES 8
 char *loop_borrow(struct loop *l);
-void loop_give_back(struct loop *l);
+void loop_give_back(struct loop *l, char *memory);
 
 /* A timer inside another object.  Most deadlines are put off again and again and never reached: libevent's heap
  * is not touched for that, the event fires at the old time and finds out. */

@@ -11,11 +11,26 @@
 #define SIZE_LEAST 256
 #define SIZE_STEP 4096 /* beyond that much it is doubled no more: bulk knows its size */
 
+/* What was lent stays, and so its use: only the place in it is forgotten. */
 static void give_up_memory(struct queue *q)
 {
-    if (!q->lent)
-        free(q->p);
-    *q = (struct queue){.p = NULL};
+    q->from = q->n = 0;
+    if (q->p == q->lent)
+        return;
+    free(q->p);
+    q->p = NULL;
+    q->size = 0;
+}
+
+/* Into memory of its own, with room for `size`. */
+static void move_out(struct queue *q, size_t size)
+{
+    char *own = mem_resize(NULL, size, 1);
+
+    memcpy(own, q->p + q->from, q->n);
+    q->p = own;
+    q->from = 0;
+    q->size = size;
 }
 
 static size_t grown(size_t size, size_t need)
@@ -34,9 +49,14 @@ char *queue_room(struct queue *q, size_t n)
         q->from = 0;
     }
     if (q->size - q->from - q->n < n) {
-        queue_own(q);
-        q->size = grown(q->size, q->n + n);
-        q->p = mem_resize(q->p, q->size, 1);
+        size_t size = grown(q->p == q->lent ? 0 : q->size, q->n + n);
+
+        if (q->p != NULL && q->p == q->lent) {
+            move_out(q, size);
+        } else {
+            q->p = mem_resize(q->p, size, 1);
+            q->size = size;
+        }
     }
     return q->p + q->from + q->n;
 }
@@ -73,23 +93,27 @@ void queue_clear(struct queue *q)
 
 void queue_lend(struct queue *q, char *memory, size_t size)
 {
-    struct queue lent = {.p = memory, .n = q->n, .size = size, .lent = true};
+    size_t n = q->n;
 
-    INVARIANT(q->n <= size);
-    if (q->n > 0)
-        memcpy(memory, q->p + q->from, q->n);
+    INVARIANT(n <= size && q->lent == NULL);
+    if (n > 0)
+        memcpy(memory, q->p + q->from, n);
     give_up_memory(q);
-    *q = lent;
+    *q = (struct queue){.p = memory, .n = n, .size = size, .lent = memory};
 }
 
-void queue_own(struct queue *q)
+char *queue_own(struct queue *q)
 {
-    struct queue own = {.p = NULL};
+    char *lent = q->lent;
 
-    if (!q->lent)
-        return;
-    queue_add(&own, queue_slice(q));
-    *q = own;
+    if (lent != NULL && q->p == lent) {
+        if (q->n > 0)
+            move_out(q, grown(0, q->n));
+        else
+            *q = (struct queue){.p = NULL};
+    }
+    q->lent = NULL;
+    return lent;
 }
 
 struct slice queue_slice(const struct queue *q)
@@ -99,5 +123,5 @@ struct slice queue_slice(const struct queue *q)
 
 size_t queue_memory(const struct queue *q)
 {
-    return q->lent ? 0 : q->size;
+    return q->p == q->lent ? 0 : q->size;
 }

@@ -15,7 +15,7 @@
 struct queue {
     char *p;
     size_t from, n, size; /* n bytes wait at p + from */
-    bool lent;            /* p is not the queue's own, and has room for `size` */
+    char *lent;           /* memory of somebody else; p is it until it is too small */
 };
 
 /* Room for at least `n` more bytes behind the last one; say with queue_filled() how many it became. */
@@ -24,9 +24,10 @@ void queue_filled(struct queue *q, size_t n);
 void queue_add(struct queue *q, struct slice bytes);
 void queue_drop(struct queue *q, size_t n);
 void queue_clear(struct queue *q);
-/* The bytes move into memory of somebody else, who has room for `size`, or back into the queue's own. */
+/* The bytes move into memory of somebody else, who has room for `size` and has not lent any yet. */
 void queue_lend(struct queue *q, char *memory, size_t size);
-void queue_own(struct queue *q);
+/* What is left moves back into the queue's own.  What was lent, to be given back; NULL: nothing. */
+char *queue_own(struct queue *q);
 struct slice queue_slice(const struct queue *q);
 size_t queue_memory(const struct queue *q); /* of its own */
 

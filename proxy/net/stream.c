@@ -134,17 +134,19 @@ static void work(void *owner)
         return;
     if (s->finishing) {
         queue_clear(&s->in);
-        stream_settle(s);
         finish_step(s);
+        stream_settle(s);
         return;
     }
     stream_pump(s);
     deliver(s);
     if (s->dying)
         return;
+    if (s->work_queued) /* once more in this turn: what was written just now goes out then */
+        return;
     stream_settle(s);
     /* After the delivery: what was consumed there made room, and reading goes on without a system call. */
-    if (!s->finishing && !s->work_queued)
+    if (!s->finishing)
         stream_watch(s);
 }
 
@@ -356,7 +358,7 @@ void stream_write(struct stream *s, struct slice bytes)
         stream_seal(s, &bytes);
     if (s->phase == STREAM_OVER)
         return;
-    queue_add(&s->out, bytes);
+    stream_add(s, bytes);
     s->above = s->above || stream_unsent(s) > s->params.write_low;
     stream_queue_work(s);
 }
@@ -409,8 +411,7 @@ void stream_start_tls(struct stream *s, struct tls_context *c, const struct tls_
         tls_wire_fail(s->tls, REASON_TLS_RESET, s->detail);
     }
     /* What still waits goes out in clear, before the handshake. */
-    if (evbuffer_add(s->tls->out, queue_slice(&s->out).p, s->out.n) != 0)
-        tls_wire_fail(s->tls, REASON_INTERNAL, stream_error_text(ENOMEM));
+    queue_add(&s->tls->out, queue_slice(&s->out));
     queue_clear(&s->out);
     s->phase = STREAM_HANDSHAKE;
     s->ended = false; /* an end that was noticed just now is the handshake's */
@@ -448,6 +449,6 @@ size_t stream_memory(const struct stream *s)
     size_t n = queue_memory(&s->in) + queue_memory(&s->out);
 
     if (s->tls != NULL)
-        n += evbuffer_get_length(s->tls->in) + evbuffer_get_length(s->tls->out);
+        n += queue_memory(&s->tls->in) + queue_memory(&s->tls->out);
     return n;
 }

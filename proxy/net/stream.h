@@ -5,7 +5,7 @@
  *
  * DESCRIPTION
  *      Carries bytes with back-pressure and deadlines, knows nothing of SMTP.  TLS runs inside the loop by a
- *      custom BIO over the connection's evbuffers.  Parameters in, events out; an event is never
+ *      custom BIO over the connection's queues.  Parameters in, events out; an event is never
  *      delivered inside the call that causes it, and none after stream_close().
  *
  *      Reading stops by itself when `read_high` bytes are unread, and with stream_pause().  A socket is read once

@@ -51,7 +51,6 @@ struct stream {
     bool reading;              /* read_event is added */
     struct timer deadline;     /* finishing: when to give up */
     struct queue in, out;      /* clear bytes; under TLS the records are in tls->in and tls->out */
-    bool borrowed;             /* the loop's memory, for `in`, in this turn */
     struct tls_wire *tls;      /* NULL in clear */
 
     bool paused;
@@ -84,8 +83,9 @@ void stream_pump(struct stream *s);                      /* move bytes as far as
 void stream_flush(struct stream *s);                     /* the sending half of it */
 void stream_receive(struct stream *s);                   /* after the socket became readable */
 void stream_discard_input(struct stream *s);             /* the same while finishing */
+void stream_add(struct stream *s, struct slice bytes);   /* to `out` */
 void stream_seal(struct stream *s, struct slice *bytes); /* whole records out of what is written */
-void stream_settle(struct stream *s); /* the turn is over: what is unread gets memory of its own */
+void stream_settle(struct stream *s); /* the turn is over: what is left gets memory of its own */
 void stream_watch(struct stream *s);  /* the socket, for what can be done now */
 void stream_watch_for(struct stream *s, bool read, bool write);
 size_t stream_sealed(const struct stream *s); /* bytes of records that wait */

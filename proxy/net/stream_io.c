@@ -3,13 +3,12 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "proxy/base/invariant.h"
 #include "proxy/net/stream_internal.h"
 
-#define SEND_PIECES 16
-#define SEALED_HIGH (52 * 1024) /* no record is made behind so much of them: four leave together */
+/* No record is made behind so much of them: four leave together, and they fit into LOOP_SCRATCH. */
+#define SEALED_HIGH (52 * 1024)
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -23,7 +22,7 @@ static size_t room(size_t n, size_t high)
 
 size_t stream_sealed(const struct stream *s)
 {
-    return s->tls != NULL ? evbuffer_get_length(s->tls->out) : 0;
+    return s->tls != NULL ? s->tls->out.n : 0;
 }
 
 /* What may still be read from the socket. */
@@ -34,36 +33,47 @@ static size_t receive_room(const struct stream *s)
     /* Records that cannot be opened yet stay with the kernel, and so with the peer. */
     if (s->phase == STREAM_TLS && room(s->in.n, s->params.read_high) == 0)
         return 0;
-    return room(evbuffer_get_length(s->tls->in), TLS_WIRE_IN_HIGH);
+    return room(s->tls->in.n, TLS_WIRE_IN_HIGH);
 }
 
-/* ---- memory for what is read ---- */
+/* ---- memory ---- */
 
-/* Room behind the unread bytes: in the loop's memory where that is free, so that what is consumed at once never
- * needs any of ours.  At most `want`, in *room. */
-static char *room_to_read(struct stream *s, size_t want, size_t *got)
+/* The loop's memory, where some is free: bytes that go on in this turn need none of ours. */
+static void borrow(struct stream *s, struct queue *q)
 {
     char *shared;
 
-    if (!s->in.lent && s->in.n < LOOP_SCRATCH / 2) {
-        stream_settle(s); /* what was borrowed may have been consumed */
-        shared = loop_borrow(s->loop);
-        s->borrowed = shared != NULL;
-        if (s->borrowed)
-            queue_lend(&s->in, shared, LOOP_SCRATCH);
-    }
-    *got = min_size(want, TLS_CHUNK);
-    if (s->in.lent && s->in.n < LOOP_SCRATCH)
-        *got = min_size(want, LOOP_SCRATCH - s->in.n);
-    return queue_room(&s->in, *got);
+    if (q->lent != NULL || q->n >= LOOP_SCRATCH / 2)
+        return;
+    shared = loop_borrow(s->loop);
+    if (shared != NULL)
+        queue_lend(q, shared, LOOP_SCRATCH);
+}
+
+static void settle(struct stream *s, struct queue *q)
+{
+    char *shared = queue_own(q);
+
+    if (shared != NULL)
+        loop_give_back(s->loop, shared);
 }
 
 void stream_settle(struct stream *s)
 {
-    queue_own(&s->in);
-    if (s->borrowed)
-        loop_give_back(s->loop);
-    s->borrowed = false;
+    settle(s, &s->in);
+    settle(s, &s->out);
+    if (s->tls != NULL) {
+        settle(s, &s->tls->in);
+        settle(s, &s->tls->out);
+    }
+}
+
+/* Room behind the unread bytes, at most `want`: *got. */
+static char *room_to_read(struct stream *s, size_t want, size_t *got)
+{
+    borrow(s, &s->in);
+    *got = min_size(want, s->in.lent != NULL ? LOOP_SCRATCH / 2 : TLS_CHUNK);
+    return queue_room(&s->in, *got);
 }
 
 /* ---- reading ---- */
@@ -91,12 +101,14 @@ static void receive_clear(struct stream *s, size_t want)
 
 static void receive_records(struct stream *s, size_t want)
 {
-    char chunk[TLS_WIRE_IN_HIGH];
-    ssize_t n = recv(s->fd, chunk, min_size(want, sizeof(chunk)), 0);
+    char *into;
+    ssize_t n;
 
+    borrow(s, &s->tls->in);
+    into = queue_room(&s->tls->in, want);
+    n = recv(s->fd, into, want, 0);
     received(s, n);
-    if (n > 0 && evbuffer_add(s->tls->in, chunk, (size_t)n) != 0)
-        s->socket_error = ENOMEM;
+    queue_filled(&s->tls->in, n > 0 ? (size_t)n : 0);
 }
 
 /* Once in a turn: what is left makes the socket readable again, behind the others that are. */
@@ -201,6 +213,12 @@ static bool may_seal(const struct stream *s)
     return s->phase == STREAM_TLS && stream_sealed(s) < SEALED_HIGH;
 }
 
+void stream_add(struct stream *s, struct slice bytes)
+{
+    borrow(s, &s->out);
+    queue_add(&s->out, bytes);
+}
+
 /* Full records are made at once, from the writer's memory; the rest waits in `out` for what may follow it in this
  * turn. */
 void stream_seal(struct stream *s, struct slice *bytes)
@@ -208,10 +226,11 @@ void stream_seal(struct stream *s, struct slice *bytes)
     while (may_seal(s) && s->out.n + bytes->n >= TLS_CHUNK) {
         size_t n;
 
+        borrow(s, &s->tls->out);
         if (s->out.n > 0 && s->out.n < TLS_CHUNK) {
             struct slice missing = slice_first(*bytes, TLS_CHUNK - s->out.n);
 
-            queue_add(&s->out, missing);
+            stream_add(s, missing);
             *bytes = slice_from(*bytes, missing.n);
         }
         n = seal_one(s, s->out.n > 0 ? queue_slice(&s->out) : *bytes);
@@ -229,6 +248,7 @@ static void encrypt(struct stream *s)
     size_t n = 1;
 
     while (n > 0 && may_seal(s) && s->out.n > 0) {
+        borrow(s, &s->tls->out);
         n = seal_one(s, queue_slice(&s->out));
         queue_drop(&s->out, n);
     }
@@ -240,52 +260,32 @@ static int send_flags(const struct stream *s)
     return s->finishing ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
 }
 
-static ssize_t send_records(struct stream *s)
-{
-    struct evbuffer_iovec pieces[SEND_PIECES];
-    int count = evbuffer_peek(s->tls->out, -1, NULL, pieces, SEND_PIECES);
-    struct msghdr m = {.msg_iov = pieces};
-    ssize_t n;
-
-    m.msg_iovlen = (size_t)(count < SEND_PIECES ? count : SEND_PIECES);
-    n = sendmsg(s->fd, &m, send_flags(s));
-    if (n > 0)
-        (void)evbuffer_drain(s->tls->out, (size_t)n);
-    return n;
-}
-
-static ssize_t send_clear(struct stream *s)
-{
-    struct slice all = queue_slice(&s->out);
-    ssize_t n = send(s->fd, all.p, all.n, send_flags(s));
-
-    if (n > 0)
-        queue_drop(&s->out, (size_t)n);
-    return n;
-}
-
 /* Bytes that the kernel is to take next. */
-static size_t to_send(const struct stream *s)
+static struct queue *to_send(struct stream *s)
 {
-    return s->tls != NULL ? stream_sealed(s) : s->out.n;
+    return s->tls != NULL ? &s->tls->out : &s->out;
 }
 
 void stream_flush(struct stream *s)
 {
+    struct queue *q = to_send(s);
+
     for (;;) {
-        size_t waits;
+        struct slice all;
         ssize_t n;
 
         encrypt(s);
-        waits = to_send(s);
-        if (waits == 0 || s->write_error != 0)
+        all = queue_slice(q);
+        if (all.n == 0 || s->write_error != 0)
             return;
-        n = s->tls != NULL ? send_records(s) : send_clear(s);
+        n = send(s->fd, all.p, all.n, send_flags(s));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
             s->write_error = errno;
-        if (n < 0 || (size_t)n < waits) /* the kernel is full */
+        if (n > 0)
+            queue_drop(q, (size_t)n);
+        if (n < 0 || (size_t)n < all.n) /* the kernel is full */
             return;
     }
 }
@@ -375,7 +375,7 @@ void stream_watch(struct stream *s)
         return;
     stream_watch_for(
         s, open && hearing && !s->socket_eof && s->socket_error == 0 && receive_room(s) > 0,
-        open && to_send(s) > 0);
+        open && to_send(s)->n > 0);
 }
 
 void stream_pump(struct stream *s)

@@ -61,7 +61,7 @@ static bool configure(SSL_CTX *ctx)
     SSL_CTX_set_cert_cb(ctx, tls_on_certificate_request, NULL);
     SSL_CTX_set_max_cert_list(ctx, CHAIN_BYTES_MAX);
     tls_resume_setup(ctx);
-    /* The unsent bytes live in an evbuffer, which moves them. */
+    /* The unsent bytes live in a queue, which moves them. */
     (void)SSL_CTX_set_mode(ctx,
                            SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     return true;

@@ -10,17 +10,16 @@
 #ifndef TLSMEND_NET_TLS_INTERNAL_H
 #define TLSMEND_NET_TLS_INTERNAL_H
 
-#include <event2/buffer.h>
 #include <openssl/ssl.h>
 #include <stdatomic.h>
 
+#include "proxy/net/queue_internal.h"
 #include "proxy/net/tls.h"
 
 #define TLS_WIRE_MAGIC 0x57495245u
 #define TLS_DETAIL_MAX sizeof(((struct tls_facts *)NULL)->detail)
 /* One whole record (RFC 8446 5.2: 5 + 2^14 + 256) and the begin of the next. */
 #define TLS_WIRE_IN_HIGH (20 * 1024)
-#define TLS_WIRE_OUT_HIGH (20 * 1024)
 #define TLS_CHUNK 16384
 /* Session tickets taken from one connection: one to follow it, and some for those beside it. */
 #define TLS_TICKETS_MAX 4
@@ -47,8 +46,8 @@ struct tls_wire {
     uint32_t magic;
     struct tls_context *context;
     SSL *ssl;
-    struct evbuffer *in, *out; /* records */
-    unsigned char first[5];    /* the first bytes of the peer: is it TLS at all? */
+    struct queue in, out;   /* records */
+    unsigned char first[5]; /* the first bytes of the peer: is it TLS at all? */
     size_t first_count;
     bool certificate_asked; /* the server wants one of ours */
     bool done;              /* the handshake is complete */

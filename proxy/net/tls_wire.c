@@ -18,16 +18,19 @@
 static int bio_read(BIO *bio, char *into, int max)
 {
     struct tls_wire *w = OBJ_CAST(tls_wire, TLS_WIRE_MAGIC, BIO_get_data(bio));
-    int n;
+    struct slice some;
 
     BIO_clear_retry_flags(bio);
     if (max <= 0)
         return 0;
-    n = evbuffer_remove(w->in, into, (size_t)max);
-    if (n > 0)
-        return n;
-    BIO_set_retry_read(bio); /* whether more will come is the stream's to know */
-    return -1;
+    some = slice_first(queue_slice(&w->in), (size_t)max);
+    if (some.n == 0) {
+        BIO_set_retry_read(bio); /* whether more will come is the stream's to know */
+        return -1;
+    }
+    memcpy(into, some.p, some.n);
+    queue_drop(&w->in, some.n);
+    return (int)some.n;
 }
 
 static int bio_write(BIO *bio, const char *from, int n)
@@ -37,9 +40,10 @@ static int bio_write(BIO *bio, const char *from, int n)
     BIO_clear_retry_flags(bio);
     if (n <= 0)
         return 0;
-    /* No limit here: the stream stops writing at TLS_WIRE_OUT_HIGH, and what the library says by
+    /* No limit here: the stream stops writing at SEALED_HIGH, and what the library says by
      * itself (alerts, one answer to any number of KeyUpdates) is small. */
-    return evbuffer_add(w->out, from, (size_t)n) == 0 ? n : -1;
+    queue_add(&w->out, slice_of(from, (size_t)n));
+    return n;
 }
 
 static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
@@ -58,7 +62,7 @@ static int bio_create(BIO *bio)
 
 bool tls_wire_bio_method(struct tls_context *c)
 {
-    c->bio = BIO_meth_new(0, "evbuffers");
+    c->bio = BIO_meth_new(0, "queues");
     return c->bio != NULL && BIO_meth_set_create(c->bio, bio_create) == 1 &&
            BIO_meth_set_read(c->bio, bio_read) == 1 && BIO_meth_set_write(c->bio, bio_write) == 1 &&
            BIO_meth_set_ctrl(c->bio, bio_ctrl) == 1;
@@ -106,9 +110,6 @@ struct tls_wire *tls_wire_new(struct tls_context *c, const struct tls_request *r
     w->magic = TLS_WIRE_MAGIC;
     w->context = tls_context_hold(c);
     w->facts.version = w->facts.cipher = w->facts.group = w->facts.signature = "";
-    w->in = evbuffer_new();
-    w->out = evbuffer_new();
-    INVARIANT(w->in != NULL && w->out != NULL); /* as mem_zalloc() */
     w->needs = req->needs;
     w->rung = req->rung;
     w->asked = tls_request_copy(req);
@@ -136,8 +137,8 @@ void tls_wire_free(struct tls_wire **wire)
     if (!w->done) /* it may have stalled: then nobody says that it failed */
         tls_resume_failed(w);
     SSL_free(w->ssl);
-    evbuffer_free(w->in);
-    evbuffer_free(w->out);
+    queue_clear(&w->in);
+    queue_clear(&w->out);
     tls_verify_set(w, NULL);
     free(w->end_detail);
     tls_request_free(&w->asked);
@@ -195,25 +196,22 @@ static void failed(struct tls_wire *w)
 
 static bool starts_right(struct tls_wire *w)
 {
-    char begin[64], detail[TLS_DETAIL_MAX];
-    ev_ssize_t n;
+    struct slice begin = slice_first(queue_slice(&w->in), 64);
+    char detail[TLS_DETAIL_MAX];
 
     if (w->first_count == sizeof(w->first))
         return true;
     /* Of the records only the begin of the very first is looked at; it may come byte by byte. */
-    if (w->first_count == 0 || evbuffer_get_length(w->in) > 0) {
-        n = evbuffer_copyout(w->in, begin, sizeof(begin));
-        if (n <= 0)
-            return true;
-        if (w->first_count == 0 && !tls_is_record_start((unsigned char)begin[0])) {
-            enum reason why = tls_explain_start(slice_of(begin, (size_t)n), detail);
+    if (begin.n == 0)
+        return true;
+    if (w->first_count == 0 && !tls_is_record_start((unsigned char)begin.p[0])) {
+        enum reason why = tls_explain_start(begin, detail);
 
-            tls_wire_fail(w, why, detail);
-            return false;
-        }
-        for (ev_ssize_t i = 0; i < n && w->first_count < sizeof(w->first); i++)
-            w->first[w->first_count++] = (unsigned char)begin[i];
+        tls_wire_fail(w, why, detail);
+        return false;
     }
+    for (size_t i = 0; i < begin.n && w->first_count < sizeof(w->first); i++)
+        w->first[w->first_count++] = (unsigned char)begin.p[i];
     return true;
 }
 

@@ -90,7 +90,7 @@ static void on_rcpt_reply(struct leg *l, unsigned index, const struct reply *rep
     leg_note_host(l);
     reply_init(&heard);
     if (outcome_of_reply(reply->code) == OUTCOME_OK)
-        reply_copy(&heard, reply);
+        reply_lend(&heard, reply);
     else
         why = take_refusal(l, STAGE_RCPT, reply, &heard);
     if (reply->code == 421 && tired(l, reply)) {

@@ -9,6 +9,7 @@
 /* A message that one MX has taken and another has not answered for so long goes into the ledger
  * before the end: a crash meanwhile would send it out again. */
 #define EARLY_MS 1000
+#define FEW 4 /* recipients, for whom no memory is asked */
 
 static bool is_yes(const struct reply *r)
 {
@@ -46,30 +47,33 @@ static const struct reply *result_of(const struct transaction *t, const struct r
 
 static size_t gather(const struct transaction *t, struct final_part *parts)
 {
-    bool *seen = mem_array(t->leg_count + 1, sizeof(*seen));
     size_t n = 0;
 
     for (size_t i = 0; i < t->leg_count; i++)
-        seen[i] = false;
+        t->legs[i]->gathered = false;
     for (size_t i = 0; i < t->count; i++) {
         const struct recipient *r = &t->recipients[i];
 
-        if (!r->accepted || (shares(t, r) && seen[r->leg]))
+        if (!r->accepted || (shares(t, r) && t->legs[r->leg]->gathered))
             continue;
-        seen[r->leg] = seen[r->leg] || shares(t, r);
+        if (shares(t, r))
+            t->legs[r->leg]->gathered = true;
         parts[n].domain = r->domain;
         parts[n++].reply = result_of(t, r);
     }
-    free(seen);
     return n;
 }
 
 bool transaction_combine(const struct transaction *t, struct reply *out)
 {
-    struct final_part *parts = mem_array(t->taken + 1, sizeof(*parts));
-    bool agree = final_answer_make(parts, gather(t, parts), out);
+    struct final_part few[FEW], *parts = few;
+    bool agree;
 
-    free(parts);
+    if (t->taken > FEW)
+        parts = mem_array(t->taken, sizeof(*parts));
+    agree = final_answer_make(parts, gather(t, parts), out);
+    if (parts != few)
+        free(parts);
     return agree;
 }
 
@@ -100,7 +104,7 @@ void transaction_answer_final(struct transaction *t, const struct reply *reply)
     t->awaits_final = false;
     timer_disarm(t->early);
     reply_init(&heard);
-    reply_copy(&heard, reply);
+    reply_lend(&heard, reply);
     if (!t->each && wants_452(t) && heard.code >= 400 && heard.code < 500)
         reply_recode(&heard, 452);
     t->told = heard.code;

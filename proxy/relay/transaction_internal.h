@@ -57,6 +57,7 @@ struct transaction_leg {
     bool stalled;       /* it had no room when leg_stall was over */
     bool doubt;         /* given up between the dot and its answer */
     bool done;          /* `final` says what became of its recipients */
+    bool gathered;      /* `final` stands among the parts of the answer to all */
     struct reply final; /* whole */
 };
 

@@ -145,7 +145,7 @@ static void data_answered(struct transaction *t, const struct reply *said)
     } else {
         transaction_begin_digest(t);
         if (said != NULL && t->leg_count == 1)
-            reply_copy(&reply, said);
+            reply_lend(&reply, said);
         else
             reply_set(&reply, 354, NULL, SLICE("End data with <CR><LF>.<CR><LF>"));
     }

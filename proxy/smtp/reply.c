@@ -31,6 +31,15 @@ void reply_copy(struct reply *to, const struct reply *from)
     to->text = text;
 }
 
+void reply_lend(struct reply *to, const struct reply *from)
+{
+    struct buf text = to->text;
+
+    buf_lend(&text, buf_slice(&from->text));
+    *to = *from;
+    to->text = text;
+}
+
 void reply_move(struct reply *to, struct reply *from)
 {
     if (to == from)
@@ -109,6 +118,7 @@ void reply_recode(struct reply *r, int code)
 {
     size_t at = 0;
 
+    buf_own(&r->text);
     for (;;) {
         struct slice line = slice_from(buf_slice(&r->text), at);
         const char *end = line.n > 0 ? memchr(line.p, '\n', line.n) : NULL;

@@ -41,7 +41,9 @@ void reply_init(struct reply *r);
 void reply_clear(struct reply *r);
 /* `to` is initialised; its content is replaced. */
 void reply_copy(struct reply *to, const struct reply *from);
-/* The same; `from` is empty after. */
+/* `to` is empty, and shows the text of `from`, which stays as it is for as long. */
+void reply_lend(struct reply *to, const struct reply *from);
+/* As reply_copy(); `from` is empty after. */
 void reply_move(struct reply *to, struct reply *from);
 
 /* Our own reply; enh like "4.7.5" (NULL: none), text one line or several joined by '\n'; the

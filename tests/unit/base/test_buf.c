@@ -87,6 +87,65 @@ static void room_is_made_within_the_cap(void **state)
     buf_clear(&b);
 }
 
+/* Whatever is done with a view, the bytes that it shows stay as they are. */
+static void lent_bytes_are_not_touched(void **state)
+{
+    char bytes[] = "250 2.0.0 taken";
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 100);
+    for (int what = 0; what < 9; what++) {
+        buf_lend(&b, slice_str(bytes));
+        assert_ptr_equal(buf_slice(&b).p, bytes);
+        switch (what) {
+        case 0:
+            break;
+        case 1:
+            buf_reset(&b);
+            assert_true(buf_add(&b, SLICE("x")));
+            break;
+        case 2:
+            assert_true(buf_addc(&b, '!'));
+            assert_string_equal(buf_cstr(&b), "250 2.0.0 taken!");
+            break;
+        case 3:
+            assert_true(buf_addf(&b, "%s", "?"));
+            assert_string_equal(buf_cstr(&b), "250 2.0.0 taken?");
+            break;
+        case 4:
+            buf_consume(&b, 4);
+            assert_true(slice_eq(buf_slice(&b), SLICE("2.0.0 taken")));
+            assert_true(buf_addc(&b, '.'));
+            assert_true(slice_eq(buf_slice(&b), SLICE("2.0.0 taken.")));
+            break;
+        case 5:
+            buf_own(&b);
+            b.p[0] = '4';
+            break;
+        case 6:
+            assert_string_equal(buf_cstr(&b), bytes);
+            assert_ptr_not_equal(b.p, bytes);
+            break;
+        case 7:
+            buf_consume(&b, b.n);
+            assert_int_equal(b.n, 0);
+            assert_true(buf_addc(&b, 'x'));
+            break;
+        default:
+            assert_true(buf_reserve(&b, 10));
+            assert_false(buf_reserve(&b, 100));
+            break;
+        }
+        assert_string_equal(bytes, "250 2.0.0 taken");
+        buf_clear(&b);
+        assert_null(b.p);
+    }
+    buf_lend(&b, SLICE(""));
+    assert_int_equal(b.n, 0);
+    buf_clear(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +153,7 @@ int main(void)
         cmocka_unit_test(an_empty_buffer_has_an_empty_slice),
         cmocka_unit_test(many_appends_keep_every_byte),
         cmocka_unit_test(room_is_made_within_the_cap),
+        cmocka_unit_test(lent_bytes_are_not_touched),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,7 +135,7 @@ static void a_failed_attempt_has_no_certificate(void **state)
     assert_true(tls_sessions_count(r.sessions) > 1);
     pair_open(&p, r.context, &r.req, r.server);
     assert_true(p.wire->offered && p.wire->facts.judged);
-    (void)evbuffer_add(p.wire->in, "\x15\x03\x03\x00\x02\x02\x28", 7); /* handshake_failure */
+    queue_add(&p.wire->in, slice_of("\x15\x03\x03\x00\x02\x02\x28", 7)); /* handshake_failure */
     assert_int_equal(tls_wire_handshake(p.wire), TLS_FAILED);
     assert_false(p.wire->facts.judged || p.wire->facts.reached.tls);
     assert_int_equal(p.wire->facts.reason, REASON_TLS_NO_SHARED_CIPHER);

@@ -89,11 +89,11 @@ static inline void pair_close(struct tls_pair *p)
 
 static inline void pair_carry(struct tls_pair *p)
 {
-    char bytes[16384];
-    int n;
+    struct slice bytes = queue_slice(&p->wire->out);
 
-    while ((n = evbuffer_remove(p->wire->out, bytes, sizeof(bytes))) > 0)
-        peer_must(BIO_write(p->in, bytes, n) == n, "BIO_write");
+    if (bytes.n > 0)
+        peer_must(BIO_write(p->in, bytes.p, (int)bytes.n) == (int)bytes.n, "BIO_write");
+    queue_drop(&p->wire->out, bytes.n);
 }
 
 static inline void pair_carry_back(struct tls_pair *p)
@@ -102,7 +102,7 @@ static inline void pair_carry_back(struct tls_pair *p)
     int n;
 
     while ((n = BIO_read(p->out, bytes, sizeof(bytes))) > 0)
-        peer_must(evbuffer_add(p->wire->in, bytes, (size_t)n) == 0, "evbuffer_add");
+        queue_add(&p->wire->in, slice_of(bytes, (size_t)n));
 }
 
 /* Both have done what they can. */
