@@ -55,12 +55,13 @@ def commit(root):
 
 
 def plots(folder, results):
-    """The data of growth.gp, and the picture.  results: the rounds of the one peer."""
-    for letter, name in (("d", "destinations"), ("s", "sessions")):
-        keys = sorted((k for k in results[0] if k[0] == letter and k[1:].isdigit()), key=lambda k: int(k[1:]))
-        rows = [f"# {name}, CPU-s per 1,000 messages: median, least, most of {len(results)} rounds"]
+    """The data of growth.gp, and the picture.  results: the rounds of tlsmend and of the ceiling."""
+    for letter, name, peer in (("d", "destinations", "tlsmend"), ("s", "sessions", "tlsmend"), ("s", "ceiling", "ceiling")):
+        rounds = results[peer]
+        keys = sorted((k for k in rounds[0] if k[0] == letter and k[1:].isdigit()), key=lambda k: int(k[1:]))
+        rows = [f"# {name}, CPU-s per 1,000 messages: median, least, most of {len(rounds)} rounds"]
         for key in keys:
-            values = [r[key] for r in results]
+            values = [r[key] for r in rounds]
             rows.append(f"{key[1:]} {statistics.median(values):.4f} {min(values):.4f} {max(values):.4f}")
         (folder / f"{name}.dat").write_text("\n".join(rows) + "\n", encoding="ascii")
     subprocess.run(["gnuplot", "growth.gp"], cwd=folder, check=True)

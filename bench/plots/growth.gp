@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# growth.svg from destinations.dat and sessions.dat, which bench/run writes; run it in this folder.
+# growth.svg from destinations.dat, sessions.dat and ceiling.dat, which bench/run writes; run it in this folder.
 set terminal svg size 900,420 dynamic font "sans,13" background "white"
 set output "growth.svg"
 set multiplot layout 1,2 title "tlsmend: processor time of a mail (4 KiB, a client connection for each; median, least and most)"
@@ -24,5 +24,6 @@ least = STATS_min
 set xrange [7:7500]
 set xlabel "parallel sessions (1 destination)"
 plot "sessions.dat" using 1:2:3:4 with yerrorlines pointtype 7 linewidth 2 linecolor rgb "#1f6fb2" title "measured", \
+     "ceiling.dat" using 1:2:3:4 with yerrorlines pointtype 6 linecolor rgb "#777777" title "no relay, no TLS: load and sink", \
      least * 1.2 with lines dashtype 2 linecolor rgb "#b23a1f" title "least + 20 %"
 unset multiplot

@@ -318,6 +318,34 @@ static void recoding_changes_code_and_class(void **state)
     reply_clear(&r);
 }
 
+/* What is shown to the client with another code stays as the MX said it for everybody else. */
+static void a_lent_reply_is_changed_alone(void **state)
+{
+    struct reply mx, said;
+    size_t used;
+
+    (void)state;
+    reply_init(&mx);
+    reply_init(&said);
+    assert_int_equal(feed_cut(SLICE("421-4.3.2 bye\r\n421 4.3.2 now\r\n"), 0, &mx, &used),
+                     REPLY_DONE);
+    reply_lend(&said, &mx);
+    assert_ptr_equal(said.text.p, mx.text.p);
+    assert_wire(&said, "421-4.3.2 bye\r\n421 4.3.2 now\r\n");
+    reply_recode(&said, 550);
+    assert_wire(&said, "550-5.3.2 bye\r\n550 5.3.2 now\r\n");
+    assert_wire(&mx, "421-4.3.2 bye\r\n421 4.3.2 now\r\n");
+    reply_clear(&said);
+    reply_lend(&said, &mx);
+    reply_set(&said, 451, "4.5.0", SLICE("no"));
+    assert_wire(&said, "451 4.5.0 no\r\n");
+    reply_clear(&said);
+    reply_lend(&said, &mx);
+    reply_clear(&said);
+    assert_wire(&mx, "421-4.3.2 bye\r\n421 4.3.2 now\r\n");
+    reply_clear(&mx);
+}
+
 static void our_own_replies(void **state)
 {
     struct reply r, other;
@@ -388,6 +416,7 @@ int main(void)
         cmocka_unit_test(replies_go_back_verbatim),
         cmocka_unit_test(long_lines_are_cut_on_the_wire),
         cmocka_unit_test(recoding_changes_code_and_class),
+        cmocka_unit_test(a_lent_reply_is_changed_alone),
         cmocka_unit_test(our_own_replies),
         cmocka_unit_test(a_text_longer_than_any_reply_is_cut),
     };
