@@ -16,6 +16,8 @@
 #define READ_HIGH 32768
 #define WRITE_HIGH (64 * 1024)
 #define FAREWELL_MS 5000
+#define HOLD_MS 10
+#define HOLD_BYTES 1024
 
 struct session {
     uint32_t magic;
@@ -102,6 +104,17 @@ static void flush(struct session *s)
     if (s->stream != NULL && out->n > 0)
         stream_write(s->stream, buf_slice(out));
     buf_reset(out);
+}
+
+/* RFC 2920 3.2: the replies to a group of commands leave as a unit.  While the MX is asked about one of a group,
+ * those before it wait for its answer, but not for long: a warm MX answers at once, another one may have to be
+ * found first. */
+static bool may_hold(const struct session *s)
+{
+    size_t n = inbound_output(s->in)->n;
+
+    return n > 0 && n <= HOLD_BYTES && inbound_owes_answer(s->in) && s->stream != NULL &&
+           !s->ended && !s->shutting_down;
 }
 
 static void answer_reason(struct session *s, unsigned slot, enum reason why)
@@ -267,7 +280,7 @@ static void arm(struct session *s, bool waiting_for_client)
     if (waiting_for_client || stream_unsent(s->stream) > WRITE_HIGH)
         stream_deadline(s->stream, snapshot_settings(s->snapshot)->timeouts.client_idle);
     else
-        stream_deadline(s->stream, -1);
+        stream_deadline(s->stream, may_hold(s) ? HOLD_MS : -1);
 }
 
 /* One turn: feed what is there until the machine or a back-pressure says stop. */
@@ -289,9 +302,10 @@ static enum inbound_event feed(struct session *s)
             transaction_data_follows(s->transaction);
         if (used > 0)
             transaction_drop(&s->told, true); /* it goes on, so it has heard */
-        flush(s);
+        if (inbound_output(s->in)->n > HOLD_BYTES || !inbound_in_transaction(s->in))
+            flush(s);
         settle_transaction(s);
-        /* A full output is no reason to wait: flush() has just emptied it. */
+        /* A full output is no reason to wait: it has just been emptied. */
         if (ev == INBOUND_WAIT && inbound_owes_answer(s->in))
             break;
         if (ev == INBOUND_NEED_INPUT && stream_unread(s->stream) == 0)
@@ -305,7 +319,8 @@ static void after_feed(struct session *s, enum inbound_event ev)
     bool blocked =
         s->transaction != NULL && inbound_in_body(s->in) && !transaction_has_room(s->transaction);
 
-    flush(s);
+    if (!may_hold(s))
+        flush(s);
     if (s->shutting_down && s->transaction == NULL && inbound_shutdown(s->in)) {
         flush(s);
         s->closing = true;
@@ -377,6 +392,11 @@ static void on_deadline(void *owner)
 {
     struct session *s = OBJ_CAST(session, SESSION_MAGIC, owner);
 
+    if (inbound_output(s->in)->n > 0) { /* it has been held back */
+        flush(s);
+        arm(s, false);
+        return;
+    }
     if (inbound_in_body(s->in)) {
         session_close(s, "timeout", REASON_CLIENT_TIMEOUT);
         return;

@@ -2,6 +2,7 @@
 """One round trip (RFC 2920 3.1, C-OUT-08, C-OUT-09): where the client has pipelined DATA, MAIL, RCPT and DATA leave for
 the MX in one flight; what that may never do is to leave a message at an MX that took nobody."""
 
+import socket
 import time
 
 import pytest
@@ -52,6 +53,47 @@ def test_c_out_08_mail_rcpt_and_data_in_one_flight(scene, temperature):
     flight = f"MAIL FROM:<{SENDER}>\r\nRCPT TO:<{domain.address()}>\r\nRCPT TO:<{domain.address('b')}>\r\nDATA\r\n".encode()
     assert flight in [bytes(p) for p in record.pieces[before:]], record.pieces
     assert len(mx.mails[-1].recipients) == 2
+
+
+def test_c_in_03_the_replies_to_a_group_leave_as_a_unit(scene):
+    """RFC 2920 3.2: behind a warm MX the reply to MAIL needs no packet of its own.  It is held for milliseconds only, so on
+    a busy machine one mail or the other may miss it."""
+    domain, tlsmend = scene.domain(), solo(scene)
+    peer(scene, domain)
+    deliver(scene, tlsmend, domain)
+    c, units = greeted(scene, tlsmend), 0
+    for _ in range(10):
+        c.send("".join(line + "\r\n" for line in commands(domain.address())).encode())
+        units += c.sock.recv(65536, socket.MSG_PEEK).count(b"\r\n") == 3
+        assert codes([c.reply() for _ in range(3)]) == [250, 250, 354]
+        finish(c)
+    assert units > 0
+
+
+@pytest.mark.parametrize("gone", ["stays", "closes its side", "another command"])
+def test_c_in_03_a_slow_mx_holds_back_no_reply(scene, gone):
+    """The reply to MAIL does not wait for an MX that thinks about RCPT; whatever else comes meanwhile, it comes once."""
+    domain, tlsmend = scene.domain(), solo(scene)
+    mx = peer(scene, domain, replies={"rcpt": [2, "250 ok"]})
+    deliver(scene, tlsmend, domain)
+    c = greeted(scene, tlsmend)
+    group = commands(domain.address())[:2]
+    begun = time.monotonic()
+    c.send("".join(line + "\r\n" for line in group).encode())
+    if gone == "closes its side":
+        c.sock.shutdown(socket.SHUT_WR)
+    elif gone == "another command":
+        c.send(b"NOOP\r\n")
+    assert c.reply().code == 250
+    assert time.monotonic() - begun < 1.5
+    if gone == "closes its side":
+        assert len(mx.mails) == 1
+        return
+    assert c.reply().code == 250
+    assert time.monotonic() - begun >= 2
+    if gone == "another command":
+        assert c.reply().code == 250
+    assert c.cmd("QUIT").code == 221 and c.closed()
 
 
 def test_c_out_08_without_pipelining_one_at_a_time(scene):
