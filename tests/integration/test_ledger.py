@@ -14,10 +14,6 @@ from lab.mixed import GREY, SPAM, Mixed, a
 from lab.process import wait_for
 
 
-def empty(m):
-    wait_for(lambda: f"an empty ledger: {m.entries()}", lambda: not m.entries())
-
-
 def words(reply):
     return reply[4:]
 
@@ -63,7 +59,7 @@ def test_c_rcpt_04_delivered_before_is_not_delivered_again(scene):
     (again,) = m.tlsmend.results(reason="already-delivered")
     assert (again["recipient"], again["status"], again["code"]) == (a(m.good), "delivered", 250)
     assert f"taken by {m.good.host}" in again["reply"]
-    empty(m)
+    m.until_empty()
 
 
 DEAD = {"refused": None, "greeting": {"greeting": "554 5.3.2 no service"}, "mail": {"mail": "451 4.3.0 not now"},
@@ -85,7 +81,7 @@ def test_c_rcpt_04_delivered_before_is_250_whatever_the_mx_says_now(scene, how):
     m.client.run()
     assert a(m.good) in m.client.delivered and len(m.good.taken) == 1
     assert len(m.later.taken) == 1 and not m.client.left
-    empty(m)
+    m.until_empty()
 
 
 def test_c_rcpt_04_delivered_before_and_named_alone(scene):
@@ -130,7 +126,7 @@ def test_c_rcpt_04_mixed_again_and_again(scene):
     assert a(m.good) in m.client.rounds[2].final and a(m.good) not in m.client.rounds[3].recipients
     assert set(m.client.delivered) == {a(m.good), a(m.later)} and set(m.client.bounced) == {a(m.bad)}
     assert len(m.good.taken) == len(m.later.taken) == 1 and not m.client.complaints
-    empty(m)
+    m.until_empty()
 
 
 # -- the retry: refused --------------------------------------------------------------------------------------
@@ -171,7 +167,7 @@ def test_c_rcpt_04_refused_before_and_no_sign_is_asked_alone(scene):
     m.client.run()
     assert len(m.client.rounds) <= 4 and not m.client.left
     assert len(m.good.taken) == len(m.later.taken) == 1 and not m.bad.taken
-    empty(m)
+    m.until_empty()
 
 
 def test_c_rcpt_06_without_a_declared_size_the_group_is_no_sign(scene):
@@ -193,7 +189,7 @@ def test_c_rcpt_04_asked_alone_ends_in_a_delivery_where_the_mx_takes_it_now(scen
     m.client.run()
     assert not m.client.left and set(m.client.delivered) == {a(s) for s in m.sinks}
     assert [len(s.taken) for s in m.sinks] == [1, 1, 1]
-    empty(m)
+    m.until_empty()
 
 
 @pytest.mark.parametrize("refused", ["bad", "later bad"], ids=["one", "two"])
@@ -249,7 +245,7 @@ def test_c_rcpt_06_another_message_before_the_retry_is_delivered(scene, length, 
     m.client.run()
     assert [t.data for t in m.good.taken] == [m.message, other.message] and not m.client.left
     assert len(m.later.taken) == (1 if alone else 2)
-    empty(m)
+    m.until_empty()
 
 
 def test_c_rcpt_06_another_message_to_the_same_group_with_another_queue_id(scene):
@@ -289,7 +285,7 @@ def test_c_rcpt_06_two_messages_with_mixed_results_at_the_same_time(scene):
         assert set(client.delivered) == {a(m.good), a(m.later)} and set(client.bounced) == {a(m.bad)}
     assert sorted(t.data for t in m.good.taken) == sorted([m.message, second.message])
     assert sorted(t.data for t in m.later.taken) == sorted([m.message, second.message])
-    empty(m)
+    m.until_empty()
 
 
 # -- two sessions with one message ---------------------------------------------------------------------------
@@ -333,7 +329,7 @@ def test_c_rcpt_04_two_sessions_with_the_same_message_before_anything_is_known(s
         assert not client.left and {a(m.good), a(m.later)} == set(client.delivered)
         assert a(m.bad) in client.bounced
     assert len(m.good.taken) <= 3 and 1 <= len(m.later.taken) <= 2 and not m.bad.taken
-    empty(m)
+    m.until_empty()
 
 
 # -- time ----------------------------------------------------------------------------------------------------

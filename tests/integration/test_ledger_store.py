@@ -172,7 +172,7 @@ def test_c_rcpt_03_a_full_ledger(scene):
     m.later.heal()
     first.run()
     assert not first.left and len(m.good.taken) == 1
-    wait_for("an empty ledger", lambda: not m.entries())
+    m.until_empty()
     works_again(m)
 
 

@@ -262,7 +262,7 @@ def test_c_rcpt_04_mixed_over_smtp_and_tried_again(scene, protocol, ident):
         f"250 2.0.0 taken by {s.host}" for s in (m.good, m.later)]
     assert str(retry.bounced[a(m.bad)]) == SPAM
     assert m.good.dots() == 1 and m.later.count(a(m.later)) == 1 and m.bad.dots() == (1 if ident else 2)
-    wait_for(lambda: f"an empty ledger: {m.entries()}", lambda: not m.entries())
+    m.until_empty()
 
 
 def test_c_rcpt_06_another_message_over_lmtp_goes_out(scene):

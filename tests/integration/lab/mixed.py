@@ -9,6 +9,7 @@
 
 from . import faults, smtpc
 from .legacy import Legacy
+from .process import wait_for
 
 SPAM = "554 5.7.1 bad says this is spam"
 GREY = "451 4.7.1 later says wait"
@@ -45,6 +46,10 @@ class Mixed:
         """recipient -> outcome, as the disk has it."""
         where = " AND ".join(f"{k} = ?" for k in fields) or "1"
         return dict(self.tlsmend.sql(f"SELECT recipient, outcome FROM ledger WHERE {where}", *fields.values()))
+
+    def until_empty(self):
+        """What is told is forgotten behind the reply, not before it."""
+        wait_for(lambda: f"an empty ledger: {self.entries()}", lambda: not self.entries())
 
     def due_entries(self):
         return {a(self.good): "delivered", a(self.bad): "refused", a(self.later): "deferred"}
