@@ -356,11 +356,12 @@ void stream_write(struct stream *s, struct slice bytes)
         return;
     if (s->phase == STREAM_TLS)
         stream_seal(s, &bytes);
+    stream_queue_work(s); /* which also gives back what was borrowed, and tells of an end */
     if (s->phase == STREAM_OVER)
         return;
-    stream_add(s, bytes);
+    if (bytes.n > 0)
+        stream_add(s, bytes);
     s->above = s->above || stream_unsent(s) > s->params.write_low;
-    stream_queue_work(s);
 }
 
 size_t stream_unsent(const struct stream *s)

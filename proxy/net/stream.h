@@ -9,7 +9,7 @@
  *      delivered inside the call that causes it, and none after stream_close().
  *
  *      Reading stops by itself when `read_high` bytes are unread, and with stream_pause().  A socket is read once
- *      in a turn of the loop, at most 64 KiB, into memory that all streams share: what the owner consumes in
+ *      in a turn of the loop, at most 36 KiB, into memory that all streams share: what the owner consumes in
  *      `readable` costs no memory, and an idle stream holds none.
  *      Writing is buffered; stream_unsent() tells how much waits; `drained` comes when it falls to or below
  *      `write_low` after having been above.  What is written in one turn leaves together; under TLS in full

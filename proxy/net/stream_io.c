@@ -38,7 +38,8 @@ static size_t receive_room(const struct stream *s)
 
 /* ---- memory ---- */
 
-/* The loop's memory, where some is free: bytes that go on in this turn need none of ours. */
+/* The loop's memory, where some is free: bytes that go on in this turn need none of ours.  Whoever borrows outside
+ * of work() queues it: at its end everything is given back. */
 static void borrow(struct stream *s, struct queue *q)
 {
     char *shared;
@@ -296,11 +297,10 @@ bool stream_is_heard(struct stream *s)
     socklen_t n = sizeof(error);
 
     stream_flush(s);
+    stream_queue_work(s); /* to give back what was borrowed, and to tell of an error */
     /* Reading the error takes it away; whoever reads or writes next must find it too. */
     if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0 && error != 0)
         s->write_error = error;
-    if (s->write_error != 0)
-        stream_queue_work(s);
     return s->write_error == 0 && s->socket_error == 0;
 }
 

@@ -5,8 +5,11 @@
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <time.h>
 
 #include "proxy/net/acceptor.h"
+#include "proxy/net/stream_internal.h"
 
 /* ---- idle ---- */
 
@@ -386,6 +389,78 @@ static void unsent_bytes_are_counted(void **state)
     shake_end(&s);
 }
 
+/* ---- what was borrowed is given back in the same turn, or the loop ends the process ---- */
+
+static atomic_bool may_read;
+
+static void reads_late(struct tls_peer *p)
+{
+    static char block[16384];
+    struct timespec pause = {.tv_nsec = 1000000};
+    int n;
+
+    if (!peer_shake_hands(p))
+        return;
+    while (!atomic_load(&may_read))
+        (void)nanosleep(&pause, NULL);
+    while ((n = SSL_read(p->ssl, block, sizeof(block))) > 0)
+        p->got += (size_t)n;
+}
+
+static void ask_whether_heard(void *owner)
+{
+    struct ear *e = owner;
+
+    assert_true(stream_is_heard(e->stream));
+}
+
+static void asking_sends_what_waited(void **state)
+{
+    static char much[600000];
+    struct timespec pause = {.tv_nsec = 300000000};
+    struct shake s;
+
+    (void)state;
+    atomic_store(&may_read, false);
+    shake_init(&s, reads_late);
+    shake_run(&s);
+    ear_write(&s.ear, slice_of(much, sizeof(much)));
+    rig_turn(s.loop, 20);
+    assert_true(s.ear.stream->out.n > 0);
+    atomic_store(&may_read, true);
+    (void)nanosleep(&pause, NULL); /* the peer makes room before the loop hears of it */
+    loop_defer(s.loop, ask_whether_heard, &s.ear);
+    rig_turn(s.loop, 50);
+    stream_finish(&s.ear.stream, 5000);
+    rig_turn(s.loop, 50);
+    shake_end(&s);
+    assert_int_equal(s.peer.got, sizeof(much));
+}
+
+static void write_much(void *owner)
+{
+    static char much[20000];
+    struct ear *e = owner;
+
+    stream_write(e->stream, slice_of(much, sizeof(much)));
+}
+
+static void a_write_that_fails_ends_the_stream(void **state)
+{
+    struct shake s;
+
+    (void)state;
+    atomic_store(&may_read, true);
+    shake_init(&s, reads_late);
+    shake_run(&s);
+    (void)SSL_shutdown(s.ear.stream->tls->ssl); /* behind it the library writes no more */
+    rig_turn(s.loop, 5);
+    loop_defer(s.loop, write_much, &s.ear);
+    RIG_UNTIL(s.loop, ear_heard(&s.ear, 'e'));
+    assert_int_equal(s.ear.end, STREAM_TLS_ERROR);
+    shake_end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +473,8 @@ int main(void)
         cmocka_unit_test(accepted_sockets_have_their_options),
         cmocka_unit_test(records_are_filled),
         cmocka_unit_test(unsent_bytes_are_counted),
+        cmocka_unit_test(asking_sends_what_waited),
+        cmocka_unit_test(a_write_that_fails_ends_the_stream),
     };
 
     return cmocka_run_group_tests(tests, peer_setup, peer_teardown);
