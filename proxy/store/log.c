@@ -42,6 +42,8 @@ struct log {
     bool started;
     bool stopping;
     mono_ms stop_by;
+    bool ended; /* the thread is about to return */
+    pthread_cond_t has_ended;
     int wake;
     bool woken;   /* the eventfd was written and the thread has not looked yet */
     bool asleep;  /* the thread waits for more than the next LOG_GATHER_MS */
@@ -321,12 +323,17 @@ static void *writer_main(void *arg)
 
     while (!write_round(l))
         ;
+    pthread_mutex_lock(&l->lock);
+    l->ended = true;
+    pthread_cond_broadcast(&l->has_ended);
+    pthread_mutex_unlock(&l->lock);
     return NULL;
 }
 
 struct log *log_new(const struct log_sink *sinks, size_t count, struct buf *errors)
 {
     struct set *set = set_open(sinks, count, errors);
+    pthread_condattr_t monotonic;
     struct log *l;
 
     if (set == NULL)
@@ -342,6 +349,10 @@ struct log *log_new(const struct log_sink *sinks, size_t count, struct buf *erro
         return NULL;
     }
     INVARIANT(pthread_mutex_init(&l->lock, NULL) == 0);
+    INVARIANT(pthread_condattr_init(&monotonic) == 0);
+    INVARIANT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    INVARIANT(pthread_cond_init(&l->has_ended, &monotonic) == 0);
+    (void)pthread_condattr_destroy(&monotonic);
     return l;
 }
 
@@ -389,14 +400,20 @@ void log_reopen(struct log *l)
  * behind then, with all that it uses; the process is about to end. */
 static bool thread_ended(struct log *l)
 {
-    struct timespec by;
+    mono_ms until = now_ms() + STOP_MS + GRACE_MS;
+    struct timespec by = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    bool ended;
 
-    INVARIANT(clock_gettime(CLOCK_REALTIME, &by) == 0);
-    by.tv_sec += (STOP_MS + GRACE_MS) / 1000;
-    if (pthread_timedjoin_np(l->thread, NULL, &by) == 0)
-        return true;
-    (void)pthread_detach(l->thread);
-    return false;
+    pthread_mutex_lock(&l->lock);
+    while (!l->ended && now_ms() < until) /* not by the wall clock, which may be set meanwhile */
+        (void)pthread_cond_timedwait(&l->has_ended, &l->lock, &by);
+    ended = l->ended;
+    pthread_mutex_unlock(&l->lock);
+    if (ended)
+        (void)pthread_join(l->thread, NULL);
+    else
+        (void)pthread_detach(l->thread);
+    return ended;
 }
 
 void log_stop(struct log **held)
@@ -424,6 +441,7 @@ void log_stop(struct log **held)
         set_free(set);
     }
     close(l->wake);
+    (void)pthread_cond_destroy(&l->has_ended);
     (void)pthread_mutex_destroy(&l->lock);
     free(l);
 }
