@@ -11,19 +11,21 @@ set key bottom right
 set ylabel "CPU-s per 1,000 messages"
 set bars small
 
-# The goal: everything within 20 % of the least.
+# The goal: nothing is farther than 20 % from the mean.
 stats "destinations.dat" using 2 nooutput
-least = STATS_min
+mean = STATS_mean
 set xrange [0.7:1500]
 set xlabel "destinations, each with an MX of its own (50 sessions)"
 plot "destinations.dat" using 1:2:3:4 with yerrorlines pointtype 7 linewidth 2 linecolor rgb "#1f6fb2" title "measured", \
-     least * 1.2 with lines dashtype 2 linecolor rgb "#b23a1f" title "least + 20 %"
+     mean * 1.2 with lines dashtype 2 linecolor rgb "#b23a1f" title "mean +/- 20 %", \
+     mean * 0.8 with lines dashtype 2 linecolor rgb "#b23a1f" notitle
 
 stats "sessions.dat" using 2 nooutput
-least = STATS_min
+mean = STATS_mean
 set xrange [7:7500]
 set xlabel "parallel sessions (1 destination)"
 plot "sessions.dat" using 1:2:3:4 with yerrorlines pointtype 7 linewidth 2 linecolor rgb "#1f6fb2" title "measured", \
      "ceiling.dat" using 1:2:3:4 with yerrorlines pointtype 6 linecolor rgb "#777777" title "no relay, no TLS: load and sink", \
-     least * 1.2 with lines dashtype 2 linecolor rgb "#b23a1f" title "least + 20 %"
+     mean * 1.2 with lines dashtype 2 linecolor rgb "#b23a1f" title "mean +/- 20 %", \
+     mean * 0.8 with lines dashtype 2 linecolor rgb "#b23a1f" notitle
 unset multiplot
