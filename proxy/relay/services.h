@@ -16,6 +16,7 @@
 #include "config/settings.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
+#include "proxy/relay/pace.h"
 #include "proxy/store/ledger.h"
 #include "proxy/store/log.h"
 #include "proxy/store/policies.h"
@@ -59,6 +60,7 @@ struct services {
     struct tls_sessions *tls_sessions; /* for resumption, shared by all threads; NULL: none */
     struct destinations *destinations; /* NULL: nothing is kept (main, tools) */
     struct pool *pool;                 /* the same */
+    struct pace pace;                  /* of the worker's sessions */
     uint64_t seed;            /* for the shuffle of equal MX hosts; changes with each use */
     mono_ms ip6_broken_until; /* C-MX-10: no IPv6 first before that */
     LIST_HEAD(upstreams, upstream) upstreams; /* all there are */

@@ -28,6 +28,7 @@ struct session {
     void *owner;
     struct session_list *list;
     struct session *next, **link;
+    pace_mark paced;
     struct stream *stream; /* NULL: the client is gone */
     struct inbound *in;
     struct transaction *transaction;
@@ -91,6 +92,7 @@ static void session_close(struct session *s, const char *end, enum reason why)
     if (s->next != NULL)
         s->next->link = s->link;
     s->list->count--;
+    pace_leave(&s->services->pace, &s->paced, loop_now(s->services->loop));
     s->on.closed(s->owner, s->admitted);
     loop_defer(s->services->loop, session_destroy, s);
 }
@@ -127,12 +129,19 @@ static void answer_reason(struct session *s, unsigned slot, enum reason why)
     reply_clear(&reply);
 }
 
+/* It gets on: see pace.h. */
+static void take_step(struct session *s)
+{
+    pace_step(&s->services->pace, &s->paced, loop_now(s->services->loop));
+}
+
 /* ---- events of the transaction ---- */
 
 static void on_answer(void *owner, unsigned slot, const struct reply *reply)
 {
     struct session *s = OBJ_CAST(session, SESSION_MAGIC, owner);
 
+    take_step(s);
     inbound_answer(s->in, slot, reply);
     flush(s);
     /* The final answer: its end of the connection may be closed, and we have not read so far. */
@@ -334,6 +343,8 @@ static void after_feed(struct session *s, enum inbound_event ev)
         return;
     }
     arm(s, ev == INBOUND_NEED_INPUT && !blocked && !inbound_owes_answer(s->in));
+    if (inbound_owes_answer(s->in)) /* of the MX */
+        pace_wait(&s->services->pace, &s->paced, loop_now(s->services->loop));
 }
 
 static void session_pump(struct session *s)
@@ -360,7 +371,11 @@ static void session_pump(struct session *s)
 
 static void on_readable(void *owner)
 {
-    session_pump(OBJ_CAST(session, SESSION_MAGIC, owner));
+    struct session *s = OBJ_CAST(session, SESSION_MAGIC, owner);
+
+    if (!inbound_in_body(s->in))
+        take_step(s);
+    session_pump(s);
 }
 
 static void on_drained(void *owner)
@@ -466,6 +481,7 @@ struct session *session_new(const struct session_params *p, const struct session
     inbound_greet(s->in);
     flush(s);
     arm(s, true);
+    take_step(s);
     return s;
 }
 

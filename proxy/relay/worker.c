@@ -24,6 +24,7 @@
 
 #define WORKER_MAGIC 0x776f726bu
 #define RESUME_MS 1000
+#define ONE_MORE_MS 10
 #define SHUT_AT_ONCE 256
 #define WHY_MAX 1024
 
@@ -114,11 +115,17 @@ static bool too_many_to_greet(struct worker *w)
     return atomic_load(&w->shared->sessions) >= limit + limit / 10 + 16;
 }
 
+static bool must_wait(struct worker *w)
+{
+    return too_many_to_greet(w) ||
+           pace_is_full(&w->services.pace, w->paused, loop_now(w->services.loop));
+}
+
 static void pause_gates(struct worker *w, bool pause)
 {
     /* The sessions that must end may be another worker's: look again by the clock. */
     if (pause)
-        timer_arm(w->resume, RESUME_MS);
+        timer_arm(w->resume, too_many_to_greet(w) ? RESUME_MS : ONE_MORE_MS);
     if (w->paused == pause)
         return;
     w->paused = pause;
@@ -130,6 +137,7 @@ static void resume(void *owner)
 {
     struct worker *w = OBJ_CAST(worker, WORKER_MAGIC, owner);
 
+    /* Behind those who only get on fast one more is let in each time: nobody can keep the others out for long. */
     if (w->paused)
         pause_gates(w, too_many_to_greet(w));
 }
@@ -147,7 +155,7 @@ static void session_closed(void *owner, bool admitted)
     atomic_fetch_sub(&w->shared->sessions, 1);
     if (admitted)
         atomic_fetch_sub(&w->shared->admitted, 1);
-    if (w->paused && !too_many_to_greet(w))
+    if (w->paused && !must_wait(w))
         pause_gates(w, false);
     maybe_done(w);
 }
@@ -180,7 +188,7 @@ static void on_accepted(void *owner, int fd, const struct addr *peer)
     heap_watch_grew(w->heap);
     if (!arrival_begin(&p, &session_events, w))
         atomic_fetch_sub(&w->shared->sessions, 1);
-    else if (too_many_to_greet(w))
+    else if (must_wait(w))
         pause_gates(w, true);
 }
 

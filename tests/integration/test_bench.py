@@ -3,6 +3,7 @@
 delivered once.  Counts are asserted, never times."""
 
 import sys
+import threading
 
 import pytest
 
@@ -83,3 +84,36 @@ def test_standing_sessions_deliver_and_the_next_hears_why(scene):
     load.release()
     assert delivered_all(bench.finished(load))
     assert bench.judged(100)["most_open"] >= 100
+
+
+def test_a_crowd_that_gets_on_keeps_nobody_out(scene):
+    """200 clients who say NOOP without a pause are more than a worker takes up at a time; whoever comes meanwhile, and
+    they all, are greeted all the same (docs/performance.md, "The pace")."""
+    tlsmend = scene.tlsmend(workers=1)
+    over, crowd = threading.Event(), []
+
+    def chatter(part):
+        while not over.is_set():
+            for sock in part:
+                try:
+                    sock.send(b"NOOP\r\n")
+                    sock.recv(65536)
+                except (BlockingIOError, OSError):
+                    pass
+
+    try:
+        for _ in range(200):
+            crowd.append(scene.client(tlsmend))
+            crowd[-1].sock.setblocking(False)
+        threads = [threading.Thread(target=chatter, args=([c.sock for c in crowd],))]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            with scene.client(tlsmend, timeout=10) as c:
+                assert c.ehlo().code == 250
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+        for c in crowd:
+            c.close()
